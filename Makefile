@@ -1,0 +1,64 @@
+# Needs python3 (3.11 or newer), make, and a network to PyPI on the first run.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+.DEFAULT_GOAL := help
+.PHONY: help test check demo docs bench clean
+
+help:
+	@echo "make test   lint, types, import rules, then all tests with coverage"
+	@echo "make check  the same without the tests"
+	@echo "make demo   take stock of this Python environment with a small pipeline"
+	@echo "make docs   build the documentation into site/"
+	@echo "make bench  compare with other libraries"
+	@echo "make clean  remove the environment and everything built"
+
+# One environment, filled as far as a target needs it. A stamp is older than pyproject.toml when
+# the dependencies may have changed.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.stamp-core: pyproject.toml | $(BIN)/python
+	@echo "installing lythonic-state into $(VENV)"
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
+	@echo "installing lythonic-state and its development tools into $(VENV)"
+	@$(PIP) install -e '.[dev,postgres,engine]'
+	@touch $@ $(VENV)/.stamp-core
+
+$(VENV)/.stamp-docs: pyproject.toml | $(BIN)/python
+	@echo "installing lythonic-state and its documentation tools into $(VENV)"
+	@$(PIP) install -e '.[docs]'
+	@touch $@ $(VENV)/.stamp-core
+
+check: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/basedpyright
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
+
+# pytest stands last, so that its summary is the last line printed.
+test: check
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+demo: $(VENV)/.stamp-core
+	@$(BIN)/python -m examples.environment_audit
+
+docs: $(VENV)/.stamp-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict --clean --site-dir site
+	@echo "site/index.html"
+
+# Benchmarks compare with libraries that are no dependency of ours: they make their own environment.
+bench:
+	@if [ -x benchmarks/run ]; then PYTHON="$(PYTHON)" benchmarks/run; else \
+		echo "Benchmarks come with an environment of their own, in benchmarks/; this version has none yet." >&2; \
+		exit 1; fi
+
+clean:
+	@rm -rf $(VENV) site dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

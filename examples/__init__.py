@@ -1,0 +1,1 @@
+"""Programs to read and run; each one has a module docstring that says what it shows."""

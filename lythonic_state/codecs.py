@@ -1,0 +1,986 @@
+"""How one Python value becomes one column value, exactly, and comes back.
+
+Values and types only: nothing here knows a table, a model's verbs or SQL text. `column_type`
+answers for an annotation which `Codec` it has; a `Codec` says how the column is declared on each
+database, how a value is encoded for each, how a stored one is decoded, and which comparisons the
+stored form allows.
+
+Decoding does not ask which database a value came from: each form names itself by its type
+(a scaled integer is an `int`, a NUMERIC is a `Decimal`), so rows of hand-written SQL decode too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache, partial
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
+from uuid import UUID
+
+import pydantic
+from pydantic import AwareDatetime, BaseModel, NaiveDatetime, TypeAdapter
+from pydantic_core import to_json
+from typing_extensions import TypeAliasType, is_typeddict
+
+from .errors import InvalidValue, SchemaError
+
+__all__ = ["KNOWN_TYPES", "Codec", "ColumnType", "KnownType", "KnownTypes", "column_type"]
+
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+
+Encoder = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The two-way road between a Python type and a column.
+
+    `accepts` are the types of a filter's operand. `plain` names values that pass to either
+    database as they are ("int", "str", "float", "bool", "bytes"), which generated code tests
+    inline. `lax` says that pydantic, not being strict, reads the stored form by itself.
+    `ordering` is "natural", "path" (by parts) or None where only equality is allowed.
+    """
+
+    name: str
+    accepts: tuple[type, ...]
+    sqlite_type: str
+    postgres_type: str
+    encode_sqlite: Encoder
+    encode_postgres: Encoder
+    decode: Encoder
+    plain: str | None = None
+    lax: bool = True
+    ordering: Literal["natural", "path"] | None = "natural"
+    ordering_mend: str = ""
+    choices: tuple[Any, ...] | None = None
+    scale: int | None = None
+    numeric: bool = False
+    converter: Encoder | None = None
+    """Makes an operand of the right type from a raw value (an Enum member from its value)."""
+
+
+class ColumnType(NamedTuple):
+    """What an annotation says of a column."""
+
+    codec: Codec
+    nullable: bool
+    python_type: Any
+
+
+# --- scalars --------------------------------------------------------------------------------
+
+
+def encode_int(value: Any) -> Any:
+    if not isinstance(value, int):
+        raise InvalidValue(f"expected an int, got {value!r}")
+    if not INT_MIN <= value <= INT_MAX:
+        raise InvalidValue(
+            f"{value} does not fit a 64-bit integer column; store it as Decimal or str"
+        )
+    return int(value)
+
+
+def encode_bool(value: Any) -> Any:
+    if not isinstance(value, int) or value not in (0, 1):
+        raise InvalidValue(f"expected a bool, got {value!r}")
+    return bool(value)
+
+
+def encode_float(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidValue(f"expected a float, got {value!r}")
+    number = float(value)
+    if number != number:
+        raise InvalidValue(
+            "NaN has no place in a float column (SQLite keeps it as NULL, and it sorts "
+            "differently everywhere); use None in a nullable column"
+        )
+    return number
+
+
+def encode_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise InvalidValue(f"expected a str, got {value!r}")
+    if "\0" in value:
+        raise InvalidValue(
+            f"text with a NUL character cannot be stored: {_short(value)}; use bytes, or remove it"
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(
+            f"text with a lone surrogate cannot be stored: {_short(value)}"
+        ) from error
+    return str.__str__(value)
+
+
+def encode_bytes(value: Any) -> Any:
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise InvalidValue(f"expected bytes, got {value!r}")
+    return bytes(value)
+
+
+def _aware_text(value: datetime) -> str:
+    if value.tzinfo is not UTC:
+        value = _to_utc(value)
+    return value.isoformat("T", "microseconds")[:26] + "Z"
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidValue(f"{value!r} is outside of what UTC can express") from error
+
+
+def encode_aware_sqlite(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        raise InvalidValue(f"expected a datetime, got {value!r}")
+    if value.tzinfo is None:
+        raise InvalidValue(
+            f"expected a datetime with a time zone, got the naive {value!r}; "
+            "declare the column as NaiveDatetime to keep naive times"
+        )
+    return _aware_text(value)
+
+
+def encode_naive_sqlite(value: Any) -> Any:
+    return encode_naive_postgres(value).isoformat("T", "microseconds")
+
+
+def encode_naive_postgres(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        raise InvalidValue(f"expected a datetime, got {value!r}")
+    if value.tzinfo is not None:
+        raise InvalidValue(
+            f"expected a datetime without a time zone, got {value!r}; "
+            "declare the column as AwareDatetime to keep moments"
+        )
+    return value
+
+
+def encode_either_sqlite(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        raise InvalidValue(f"expected a datetime, got {value!r}")
+    if value.tzinfo is None:
+        return value.isoformat("T", "microseconds")
+    return _aware_text(value)
+
+
+def encode_aware_postgres(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        raise InvalidValue(f"expected a datetime, got {value!r}")
+    if value.tzinfo is None:
+        raise InvalidValue(
+            f"PostgreSQL keeps this column as TIMESTAMPTZ, which cannot hold the naive {value!r}; "
+            "give the value a time zone, or declare the column as NaiveDatetime"
+        )
+    return value if value.tzinfo is UTC else _to_utc(value)
+
+
+def decode_datetime(value: Any) -> Any:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def decode_aware(value: Any) -> Any:
+    """The datetime of a text as it says; of PostgreSQL, whose text is naive UTC, an aware one."""
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return value
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _encode_date(value: Any) -> date:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise InvalidValue(f"expected a date, got {value!r}")
+    return value
+
+
+def encode_date_sqlite(value: Any) -> Any:
+    return _encode_date(value).isoformat()
+
+
+def decode_date(value: Any) -> Any:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def encode_time_postgres(value: Any) -> Any:
+    if not isinstance(value, time):
+        raise InvalidValue(f"expected a time, got {value!r}")
+    if value.tzinfo is not None:
+        raise InvalidValue(f"a time column keeps no time zone, got {value!r}")
+    return value.replace(fold=0)
+
+
+def encode_time_sqlite(value: Any) -> Any:
+    return encode_time_postgres(value).isoformat("microseconds")
+
+
+def decode_time(value: Any) -> Any:
+    return time.fromisoformat(value) if isinstance(value, str) else value
+
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def encode_timedelta_sqlite(value: Any) -> Any:
+    if not isinstance(value, timedelta):
+        raise InvalidValue(f"expected a timedelta, got {value!r}")
+    micros = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
+    if not INT_MIN <= micros <= INT_MAX:
+        raise InvalidValue(f"{value!r} does not fit 64 bits of microseconds (about 292,000 years)")
+    return micros
+
+
+def encode_timedelta_postgres(value: Any) -> Any:
+    encode_timedelta_sqlite(value)
+    return value
+
+
+def decode_timedelta(value: Any) -> Any:
+    if isinstance(value, (int, Decimal)):
+        return _MICROSECOND * int(value)
+    return value
+
+
+def encode_uuid_postgres(value: Any) -> Any:
+    if not isinstance(value, UUID):
+        raise InvalidValue(f"expected a UUID, got {value!r}")
+    return value
+
+
+def encode_uuid_sqlite(value: Any) -> Any:
+    return str(encode_uuid_postgres(value))
+
+
+def decode_uuid(value: Any) -> Any:
+    return UUID(value) if isinstance(value, str) else value
+
+
+def encode_path(value: Any) -> Any:
+    if not isinstance(value, PurePath):
+        raise InvalidValue(f"expected a Path, got {value!r}")
+    return encode_text(str(value))
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def _both(name: str, accepts: tuple[type, ...], types_: tuple[str, str], encode: Encoder) -> Codec:
+    return Codec(name, accepts, *types_, encode, encode, _identity, plain=name)
+
+
+INT = dataclasses.replace(
+    _both("int", (int,), ("INTEGER", "BIGINT"), encode_int), numeric=True, decode=int
+)
+BOOL = dataclasses.replace(_both("bool", (bool,), ("INTEGER", "BOOLEAN"), encode_bool), decode=bool)
+FLOAT = dataclasses.replace(
+    _both("float", (float, int), ("REAL", "DOUBLE PRECISION"), encode_float),
+    numeric=True,
+    decode=float,
+)
+TEXT = _both("str", (str,), ("TEXT", 'TEXT COLLATE "C"'), encode_text)
+BYTES = dataclasses.replace(
+    _both("bytes", (bytes, bytearray, memoryview), ("BLOB", "BYTEA"), encode_bytes), decode=bytes
+)
+AWARE = Codec(
+    "aware datetime",
+    (datetime,),
+    "TEXT",
+    "TIMESTAMPTZ",
+    encode_aware_sqlite,
+    encode_aware_postgres,
+    decode_aware,
+    lax=False,
+)
+NAIVE = Codec(
+    "naive datetime",
+    (datetime,),
+    "TEXT",
+    "TIMESTAMP",
+    encode_naive_sqlite,
+    encode_naive_postgres,
+    decode_datetime,
+    lax=False,
+)
+EITHER = Codec(
+    "datetime",
+    (datetime,),
+    "TEXT",
+    "TIMESTAMPTZ",
+    encode_either_sqlite,
+    encode_aware_postgres,
+    decode_aware,
+    lax=False,
+)
+DATE = Codec(
+    "date", (date,), "TEXT", "DATE", encode_date_sqlite, _encode_date, decode_date, lax=False
+)
+TIME = Codec(
+    "time",
+    (time,),
+    "TEXT",
+    "TIME",
+    encode_time_sqlite,
+    encode_time_postgres,
+    decode_time,
+    lax=False,
+)
+TIMEDELTA = Codec(
+    "timedelta",
+    (timedelta,),
+    "INTEGER",
+    "INTERVAL",
+    encode_timedelta_sqlite,
+    encode_timedelta_postgres,
+    decode_timedelta,
+    lax=False,
+    numeric=True,
+)
+UUID_ = Codec(
+    "uuid", (UUID,), "TEXT", "UUID", encode_uuid_sqlite, encode_uuid_postgres, decode_uuid
+)
+PATH = Codec(
+    "path",
+    (PurePath,),
+    "TEXT",
+    'TEXT COLLATE "C"',
+    encode_path,
+    encode_path,
+    _identity,
+    ordering="path",
+)
+
+
+# --- decimals -------------------------------------------------------------------------------
+
+
+def canonical_decimal(value: Decimal) -> str:
+    """The one text that all equal decimals share: `Decimal("1.50")` and `Decimal("1.5")` are
+    both "1.5"."""
+    if not value.is_finite():
+        raise InvalidValue(f"{value} cannot be stored in a decimal column")
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    kept = list(digits)
+    while len(kept) > 1 and kept[-1] == 0:
+        kept.pop()
+        exponent += 1
+    if kept == [0]:
+        return "0"
+    exact = Decimal((sign, tuple(kept), exponent))
+    return format(exact, "f") if 0 <= exponent <= 20 else str(exact)
+
+
+def _as_decimal(value: Any) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    raise InvalidValue(f"expected a Decimal, got {value!r}")
+
+
+def encode_decimal_text(value: Any) -> Any:
+    return canonical_decimal(_as_decimal(value))
+
+
+def encode_decimal_postgres(value: Any) -> Any:
+    number = _as_decimal(value)
+    if not number.is_finite():
+        raise InvalidValue(f"{number} cannot be stored in a decimal column")
+    return number
+
+
+def scaled_ratio(value: Any, scale: int) -> tuple[int, int]:
+    """`value * 10**scale` as an exact fraction (numerator, denominator)."""
+    numerator, denominator = _as_decimal(encode_decimal_postgres(value)).as_integer_ratio()
+    from math import gcd
+
+    numerator *= 10**scale
+    divisor = gcd(numerator, denominator)
+    return numerator // divisor, denominator // divisor
+
+
+def encode_decimal_scaled(scale: int, value: Any) -> Any:
+    numerator, denominator = scaled_ratio(value, scale)
+    if denominator != 1:
+        raise InvalidValue(f"{value} has more than {scale} decimal places")
+    return encode_int(numerator)
+
+
+def decode_decimal_scaled(scale: int, value: Any) -> Any:
+    return Decimal(value).scaleb(-scale) if type(value) is int else _decode_decimal(value)
+
+
+def _decode_decimal(value: Any) -> Any:
+    return Decimal(value) if isinstance(value, (str, int)) else value
+
+
+DECIMAL_TEXT = Codec(
+    "decimal",
+    (Decimal, int),
+    "TEXT",
+    "NUMERIC",
+    encode_decimal_text,
+    encode_decimal_postgres,
+    _decode_decimal,
+    lax=False,
+    ordering=None,
+    ordering_mend="declare the field with max_digits (at most 18) and decimal_places",
+    numeric=True,
+)
+
+
+@lru_cache(maxsize=64)
+def _decimal_scaled(scale: int) -> Codec:
+    return Codec(
+        "decimal",
+        (Decimal, int),
+        "INTEGER",
+        "NUMERIC",
+        partial(encode_decimal_scaled, scale),
+        encode_decimal_postgres,
+        partial(decode_decimal_scaled, scale),
+        lax=False,
+        scale=scale,
+        numeric=True,
+    )
+
+
+def _decimal(metadata: Sequence[Any]) -> Codec:
+    limits: dict[str, Any] = {}
+    for item in metadata:
+        for name in ("max_digits", "decimal_places"):
+            found = getattr(item, name, None)
+            if found is not None:
+                limits[name] = found
+    digits, places = limits.get("max_digits"), limits.get("decimal_places")
+    if digits is not None and digits <= 18 and places is not None:
+        return _decimal_scaled(places)
+    return DECIMAL_TEXT
+
+
+# --- enums and literals ---------------------------------------------------------------------
+
+
+def _raw(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _choice_codec(name: str, values: Sequence[Any], of: type[Enum] | None) -> Codec:
+    """A codec for a closed set of values, all of one plain type."""
+    raws = list(dict.fromkeys(_raw(value) for value in values))
+    kinds = {bool if isinstance(raw, bool) else type(raw) for raw in raws}
+    for plain in (BOOL, INT, TEXT):
+        if raws and all(
+            kind is plain.accepts[0] or (kind is not bool and issubclass(kind, plain.accepts[0]))
+            for kind in kinds
+        ):
+            break
+    else:
+        shown = ", ".join(sorted(kind.__name__ for kind in kinds)) or "nothing"
+        raise SchemaError(
+            f"{name} has values of {shown}; a column needs values that are all str, "
+            "all int or all bool"
+        )
+    by_raw = {_raw(value): value for value in values}
+
+    def encode(value: Any) -> Any:
+        raw = _raw(value)
+        if raw not in by_raw or isinstance(raw, bool) != (plain is BOOL):
+            raise InvalidValue(f"{value!r} is not one of {name}: {', '.join(map(repr, raws))}")
+        return plain.encode_sqlite(raw)
+
+    def decode(value: Any) -> Any:
+        if plain is BOOL and value in (0, 1):
+            value = bool(value)
+        return by_raw.get(value, value)
+
+    return Codec(
+        "enum" if of else "literal",
+        (of, *plain.accepts) if of else plain.accepts,
+        plain.sqlite_type,
+        plain.postgres_type,
+        encode,
+        encode,
+        decode,
+        lax=of is not None,
+        choices=tuple(plain.encode_sqlite(raw) for raw in raws),
+        numeric=plain is INT,
+        converter=lambda value: by_raw.get(_raw(value), value),
+    )
+
+
+# --- JSON -----------------------------------------------------------------------------------
+
+_EXACT = frozenset(
+    "none bool int str date time datetime timedelta uuid decimal enum literal nullable default "
+    "model model-fields model-field list set frozenset tuple dict dataclass dataclass-args "
+    "dataclass-field typed-dict typed-dict-field definitions definition-ref url "
+    "json-or-python lax-or-strict chain".split()
+)
+_EXACT_KEYS = frozenset("str int uuid date enum literal".split())
+
+
+class JsonCodec:
+    """Values as JSON text through pydantic's own serializer and validator of the declared type.
+
+    The text is exact or refused. Types whose JSON always comes back equal are written straight;
+    for others (unions, floats, bytes, Any, custom validators) each value is read back before it
+    is stored, and `InvalidValue` says what would have changed.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        self._adapter: TypeAdapter[Any] | None = None
+        self._exact = False
+        self._floats = False
+        self._sorted = get_origin(annotation) in (set, frozenset) or annotation in (set, frozenset)
+
+    @property
+    def adapter(self) -> TypeAdapter[Any]:
+        if self._adapter is None:
+            adapter: TypeAdapter[Any] = TypeAdapter(self.annotation)
+            kinds = _schema_kinds(adapter.core_schema)
+            self._floats = "float" in kinds
+            self._exact = kinds <= _EXACT | {"float"}
+            self._adapter = adapter
+        return self._adapter
+
+    def encode(self, value: Any) -> str:
+        adapter = self.adapter
+        try:
+            text = adapter.serializer.to_json(value).decode()
+        except Exception as error:
+            raise InvalidValue(
+                f"{_short(value)} cannot be written as JSON: {error}; bytes that are not UTF-8 "
+                "need ser_json_bytes='base64' and val_json_bytes='base64' in their model_config"
+            ) from error
+        if self._sorted:
+            text = _sorted_array(text)
+        if "\\u0000" in text and "\0" in _all_text(text):
+            raise InvalidValue(f"text with a NUL character cannot be stored: {_short(value)}")
+        if self._exact and not (self._floats and ("null" in text or "NaN" in text)):
+            return text
+        return self._checked(value, text)
+
+    def _checked(self, value: Any, text: str) -> str:
+        """`text` if it reads back as `value`, or a text that does, or an error."""
+        if self._reads_back(value, text):
+            return text
+        import json
+
+        try:
+            raw = self.adapter.dump_python(value, mode="json")
+            named = json.dumps(_name_infinities(raw), ensure_ascii=False, separators=(",", ":"))
+        except (TypeError, ValueError) as error:
+            raise InvalidValue(f"{_short(value)} cannot be written as JSON: {error}") from error
+        if self._reads_back(value, named):
+            return named
+        raise InvalidValue(
+            f"{_short(value)} does not come back exactly from JSON; declare its type more closely"
+        )
+
+    def _reads_back(self, value: Any, text: str) -> bool:
+        try:
+            again = self.decode(text)
+        except ValueError:
+            return False
+        return again == value and _same_types(again, value)
+
+    def decode(self, value: Any) -> Any:
+        """The value behind JSON text, or behind what a driver has parsed already."""
+        if isinstance(value, (str, bytes)):
+            return self.adapter.validator.validate_json(value)
+        return self.adapter.validate_json(to_json(value))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _same_types(a: Any, b: Any) -> bool:
+    """Whether equal values are of equal types too (1 is not 1.0, a tuple is not a list)."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, BaseModel):
+        a, b = a.__dict__, b.__dict__
+    if isinstance(a, Mapping):
+        return all(_same_types(item, b[key]) for key, item in a.items()) and (
+            {type(key) for key in a} == {type(key) for key in b}
+        )
+    if isinstance(a, (list, tuple)):
+        return all(_same_types(x, y) for x, y in zip(a, b, strict=True))
+    return True
+
+
+def _name_infinities(value: Any) -> Any:
+    """Infinities by the names that pydantic reads as floats; NaN never compares equal."""
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _name_infinities(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_name_infinities(item) for item in value]
+    return value
+
+
+def _sorted_array(text: str) -> str:
+    import json
+
+    items = [json.dumps(item, ensure_ascii=False, sort_keys=True) for item in json.loads(text)]
+    return "[" + ",".join(sorted(items)) + "]"
+
+
+def _all_text(text: str) -> str:
+    """Every string inside a JSON text, joined."""
+    import json
+
+    found: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            found.extend(value)
+            for item in value.values():
+                walk(item)
+        elif isinstance(value, list):
+            for item in value:
+                walk(item)
+
+    walk(json.loads(text))
+    return "".join(found)
+
+
+def canonical_json(text: str) -> str:
+    """JSON text with sorted keys and without spaces, so that equal values are equal texts."""
+    import json
+
+    return json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _schema_kinds(schema: Any) -> set[str]:
+    """The kinds of core schema that a value may pass through; unsure ones appear as such."""
+    kinds: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            kind = node.get("type")
+            if isinstance(kind, str):
+                if kind == "dict":
+                    keys = node.get("keys_schema", {"type": "any"})
+                    if keys.get("type") not in _EXACT_KEYS:
+                        kinds.add("dict with keys of " + str(keys.get("type")))
+                if kind in ("list", "set", "frozenset") and "items_schema" not in node:
+                    kinds.add("any")
+                if kind == "enum" and not all(
+                    type(member.value) in (str, int) for member in node["members"]
+                ):
+                    kinds.add("enum of other values")
+                if kind in ("model-fields", "typed-dict", "dataclass-args") and (
+                    node.get("extra_behavior") == "allow" or node.get("computed_fields")
+                ):
+                    kinds.add("open fields")
+                if "serialization" in node:
+                    kinds.add("custom serialization")
+                kinds.add(kind)
+            for key, item in node.items():
+                if key not in ("metadata", "members", "expected", "default", "cls", "config"):
+                    walk(item)
+        elif isinstance(node, (list, tuple)):
+            for item in node:
+                walk(item)
+
+    walk(schema)
+    return kinds
+
+
+_JSON_MEND = "compare a path inside it instead, such as Model.field['key']"
+
+
+def _json(annotation: Any) -> Codec:
+    codec = JsonCodec(annotation)
+    return Codec(
+        "json",
+        (object,),
+        "TEXT",
+        "JSONB",
+        codec.encode,
+        codec.encode,
+        codec.decode,
+        lax=False,
+        ordering=None,
+        ordering_mend=_JSON_MEND,
+    )
+
+
+# --- types that users register --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KnownType:
+    """How values of one Python type travel as string, as JSON and into the database."""
+
+    python_type: type
+    to_str: Callable[[Any], str]
+    from_str: Callable[[str], Any]
+    to_json: Callable[[Any], Any]
+    from_json: Callable[[Any], Any]
+    to_db: Callable[[Any], Any]
+    from_db: Callable[[Any], Any]
+    stored_as: type
+
+
+@dataclass
+class KnownTypes:
+    """The registry behind `KNOWN_TYPES`.
+
+    Example:
+        >>> class Celsius:
+        ...     def __init__(self, degrees: float) -> None:
+        ...         self.degrees = degrees
+        >>> KNOWN_TYPES.register(
+        ...     Celsius,
+        ...     to_str=lambda c: str(c.degrees),
+        ...     from_str=lambda text: Celsius(float(text)),
+        ...     to_db=lambda c: c.degrees,
+        ...     from_db=Celsius,
+        ...     stored_as=float,
+        ... )
+    """
+
+    _types: dict[type, KnownType] = field(default_factory=dict)
+    STORED: ClassVar[dict[type, Codec]] = {
+        int: INT,
+        bool: BOOL,
+        float: FLOAT,
+        str: TEXT,
+        bytes: BYTES,
+    }
+
+    def register(
+        self,
+        type_: type,
+        *,
+        to_str: Callable[[Any], str] = str,
+        from_str: Callable[[str], Any] | None = None,
+        to_json: Callable[[Any], Any] | None = None,
+        from_json: Callable[[Any], Any] | None = None,
+        to_db: Callable[[Any], Any] | None = None,
+        from_db: Callable[[Any], Any] | None = None,
+        stored_as: type = str,
+    ) -> None:
+        """Make `type_` usable as a column's type.
+
+        `stored_as` is the plain type of the column: int, bool, float, str or bytes. What is not
+        given follows from `to_str` and `from_str` (by default `str` and the type itself).
+        A later registration of the same type replaces an earlier one.
+
+        Raises:
+            SchemaError: `stored_as` is not one of the plain types.
+        """
+        if stored_as not in self.STORED:
+            raise SchemaError(
+                f"stored_as={stored_as!r} is not a column type; use int, bool, float, str or bytes"
+            )
+        read = from_str if from_str is not None else type_
+        self._types[type_] = KnownType(
+            type_,
+            to_str,
+            read,
+            to_json or to_str,
+            from_json or read,
+            to_db or to_str,
+            from_db or read,
+            stored_as,
+        )
+
+    def get(self, type_: type[Any]) -> KnownType | None:
+        """What is registered for `type_` or for its nearest registered base."""
+        for base in type_.__mro__:
+            if base in self._types:
+                return self._types[base]
+        return None
+
+
+KNOWN_TYPES = KnownTypes()
+"""The registry that maps a Python type to and from string, JSON and the database."""
+
+for _type in (pydantic.AnyUrl,):
+    KNOWN_TYPES.register(_type)
+
+
+def _known(known: KnownType) -> Codec:
+    stored = KnownTypes.STORED[known.stored_as]
+
+    def encode(value: Any) -> Any:
+        if not isinstance(value, known.python_type):
+            raise InvalidValue(f"expected a {known.python_type.__name__}, got {value!r}")
+        return stored.encode_sqlite(known.to_db(value))
+
+    def decode(value: Any) -> Any:
+        return value if isinstance(value, known.python_type) else known.from_db(value)
+
+    return dataclasses.replace(
+        stored,
+        name=known.python_type.__name__,
+        accepts=(known.python_type,),
+        encode_sqlite=encode,
+        encode_postgres=encode,
+        decode=decode,
+        plain=None,
+        lax=False,
+        numeric=False,
+    )
+
+
+# --- from an annotation to its codec --------------------------------------------------------
+
+_CONTAINERS = (list, dict, tuple, set, frozenset)
+
+
+def _is_structured(annotation: Any) -> bool:
+    """Whether values of this type are kept as JSON."""
+    origin = get_origin(annotation) or annotation
+    if annotation is Any or annotation is object or is_typeddict(origin):
+        return True
+    if not isinstance(origin, type):
+        return False
+    if dataclasses.is_dataclass(origin) or issubclass(origin, (BaseModel, *_CONTAINERS)):
+        return True
+    return origin.__module__ == "collections.abc"
+
+
+def _unwrap(annotation: Any, metadata: list[Any]) -> Any:
+    """The annotation below Annotated, NewType and type aliases; metadata is collected."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            metadata.extend(more)
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif isinstance(annotation, TypeAliasType):
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
+def column_type(annotation: Any, metadata: Sequence[Any] = ()) -> ColumnType:
+    """The codec and nullability of an annotation such as `int | None`.
+
+    Raises:
+        SchemaError: there is no column for this type, or it is a union of two.
+    """
+    notes = list(metadata)
+    bare = _unwrap(annotation, notes)
+    if get_origin(bare) in (typing.Union, types.UnionType):
+        members = [member for member in get_args(bare) if member is not type(None)]
+        nullable = len(members) < len(get_args(bare))
+        if len(members) == 1:
+            inner = column_type(members[0], notes)
+            return ColumnType(inner.codec, nullable or inner.nullable, inner.python_type)
+        return ColumnType(_union(members, bare), nullable, bare)
+    if get_origin(bare) is Literal:
+        values = [value for value in get_args(bare) if value is not None]
+        return ColumnType(
+            _choice_codec(str(bare), values, None), len(values) < len(get_args(bare)), bare
+        )
+    return ColumnType(_scalar(bare, notes), False, bare)
+
+
+def _union(members: Sequence[Any], whole: Any) -> Codec:
+    bare = [_unwrap(member, []) for member in members]
+    if all(_is_structured(member) for member in bare):
+        return _json(whole)
+    if all(get_origin(member) is Literal for member in bare):
+        values = [value for member in bare for value in get_args(member)]
+        return _choice_codec(str(whole), values, None)
+    names = " | ".join(getattr(member, "__name__", str(member)) for member in bare)
+    raise SchemaError(
+        f"a column holds one type, not the union {names}; "
+        "keep one of them (and None if the value may be missing), or wrap the union in a model"
+    )
+
+
+def _scalar(bare: Any, metadata: Sequence[Any]) -> Codec:
+    if bare is AwareDatetime or bare in (pydantic.PastDatetime, pydantic.FutureDatetime):
+        return AWARE if bare is AwareDatetime else EITHER
+    if bare is NaiveDatetime:
+        return NAIVE
+    if _is_structured(bare):
+        return _json(Annotated[(bare, *metadata)] if metadata else bare)
+    if isinstance(bare, type):
+        known = KNOWN_TYPES.get(bare)
+        if known is not None:
+            return _known(known)
+        if issubclass(bare, Enum):
+            return _choice_codec(bare.__name__, list(bare), bare)
+        for base, codec in _BY_CLASS:
+            if issubclass(bare, base):
+                return _decimal(metadata) if codec is DECIMAL_TEXT else codec
+    return _by_core_schema(bare)
+
+
+_BY_CLASS: tuple[tuple[type, Codec], ...] = (
+    (bool, BOOL),
+    (int, INT),
+    (float, FLOAT),
+    (str, TEXT),
+    (bytes, BYTES),
+    (datetime, EITHER),
+    (date, DATE),
+    (time, TIME),
+    (timedelta, TIMEDELTA),
+    (Decimal, DECIMAL_TEXT),
+    (UUID, UUID_),
+    (PurePath, PATH),
+)
+
+_BY_KIND = {
+    "str": TEXT,
+    "int": INT,
+    "bool": BOOL,
+    "float": FLOAT,
+    "bytes": BYTES,
+    "date": DATE,
+    "datetime": EITHER,
+    "time": TIME,
+    "timedelta": TIMEDELTA,
+    "decimal": DECIMAL_TEXT,
+    "uuid": UUID_,
+}
+
+
+def _by_core_schema(bare: Any) -> Codec:
+    """For pydantic's own types (EmailStr, PastDate): what their values are."""
+    try:
+        schema: Any = TypeAdapter(bare).core_schema
+    except Exception as error:
+        raise SchemaError(
+            f"{bare!r} is not a type that a column can hold; use one of the documented types, "
+            "or register it: KNOWN_TYPES.register(...)"
+        ) from error
+    for _ in range(20):
+        codec = _BY_KIND.get(schema.get("type"))
+        if codec is not None:
+            return codec
+        if "schema" not in schema:
+            break
+        schema = schema["schema"]
+    raise SchemaError(
+        f"{bare!r} is not a type that a column can hold; use one of the documented types, "
+        "or register it: KNOWN_TYPES.register(...)"
+    )

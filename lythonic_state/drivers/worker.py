@@ -1,0 +1,144 @@
+"""aiosqlite: running a whole verb inside the thread that owns the connection.
+
+aiosqlite offers one thread hop a statement; a verb needs one hop in all. `hook` is the only place
+that touches what aiosqlite does not document. Where it is missing, `execute` and `stream` do the
+same through the public interface, a hop a statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypeVar
+
+from ..op import Statement
+from . import observe
+from .sqlite import FETCH_CHUNK, map_error
+from .sqlite import stream as stream_sync
+
+if TYPE_CHECKING:
+    import aiosqlite
+
+T = TypeVar("T")
+
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+def hook(conn: aiosqlite.Connection) -> tuple[sqlite3.Connection, Run] | None:
+    """The sqlite3 connection below, and what runs a function in its thread; None if either
+    cannot be had in this version of aiosqlite."""
+    raw = getattr(conn, "_connection", None)
+    run = getattr(conn, "_execute", None)
+    if run is None or not isinstance(raw, sqlite3.Connection):
+        return None
+    return raw, run
+
+
+def let_exit(conn: aiosqlite.Connection) -> None:
+    """Lets the interpreter exit although the connection was left open."""
+    thread = getattr(conn, "_thread", None)
+    if thread is not None and not thread.is_alive():
+        thread.daemon = True
+
+
+async def finish(awaitable: Awaitable[T]) -> T:
+    """Awaits to the end, however often the task is cancelled meanwhile."""
+    task = asyncio.ensure_future(awaitable)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+        except BaseException:
+            break
+    return task.result()
+
+
+# --- the public way -------------------------------------------------------------------------
+
+
+async def execute(conn: aiosqlite.Connection, statement: Statement, params: Any) -> Any:
+    """What the statement's `fetch` says, through aiosqlite's public interface."""
+    started = perf_counter()
+    try:
+        result = await _execute(conn, statement, params)
+    except Exception as error:
+        mapped = _mapped(error)
+        if observe.observing():
+            observe.tell(conn, statement, params, perf_counter() - started, None, mapped)
+        if mapped is error:
+            raise
+        raise mapped from error
+    if observe.observing():
+        rows = observe.size_of(statement, result)
+        observe.tell(conn, statement, params, perf_counter() - started, rows, None)
+    return result
+
+
+def _mapped(error: Exception) -> Exception:
+    unknown = sqlite3.connect(":memory:")
+    try:
+        return map_error(unknown, error)
+    finally:
+        unknown.close()
+
+
+async def _execute(conn: aiosqlite.Connection, statement: Statement, params: Any) -> Any:
+    if statement.control and not conn.in_transaction and statement.sql.startswith("ROLLBACK"):
+        return None
+    if statement.fetch == "many":
+        async with conn.executemany(statement.sql, params) as cursor:
+            return cursor.rowcount
+    async with conn.execute(statement.sql, params) as cursor:
+        if statement.fetch == "one":
+            row = await cursor.fetchone()
+            return None if row is None else tuple(row)
+        if statement.fetch == "all":
+            found: list[Any] = []
+            while rows := [tuple(row) for row in await cursor.fetchmany(FETCH_CHUNK)]:
+                found += rows if statement.reader is None else statement.reader(rows)
+            return found
+        if statement.fetch == "count":
+            return cursor.rowcount
+        return cursor.lastrowid if statement.fetch == "key" else None
+
+
+# --- streaming ------------------------------------------------------------------------------
+
+
+async def stream(
+    conn: aiosqlite.Connection, statement: Statement, params: Any, batch: int
+) -> AsyncIterator[list[Any]]:
+    """The results in chunks of at most `batch`, a hop to the thread for each."""
+    hooked = hook(conn)
+    if hooked is None:
+        async with conn.execute(statement.sql, params) as cursor:
+            while rows := [tuple(row) for row in await cursor.fetchmany(batch)]:
+                yield rows if statement.reader is None else statement.reader(rows)
+        return
+    raw, run = hooked
+    chunks = stream_sync(raw, statement, params, batch, conn)
+    try:
+        while (chunk := await finish_or_cancel(run(lambda: next(chunks, None)))) is not None:
+            yield chunk
+    finally:
+        await finish(run(chunks.close))  # type: ignore[attr-defined]  # a generator
+
+
+async def finish_or_cancel(awaitable: Awaitable[T]) -> T:
+    """Awaits a hop to its end, and only then lets a cancellation through."""
+    task = asyncio.ensure_future(awaitable)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await finish(task)
+        raise
+
+
+AnyCoroutine = Coroutine[Any, Any, T]

@@ -1,0 +1,945 @@
+"""Which statements a verb runs, in which order, and what it does with what comes back.
+
+Each function is an `Op`: it knows the dialect and the table, but no connection. What begins and
+ends a transaction around it is decided in `run.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from . import statements
+from .dialects import Dialect
+from .errors import (
+    AccessViolation,
+    ConstraintViolation,
+    FilterError,
+    InvalidValue,
+    MultipleFound,
+    NotFound,
+    SchemaError,
+    nearest,
+)
+from .filters import Compiler, Expression, Source, operand
+from .op import Op, Statement, Step
+from .rows import binder, encode_value, read_one
+from .scope import AllTenants, UserCtx, claim, restriction, scope_values
+from .statements import Query
+from .table import ColumnSpec, Table
+
+CHUNK = 1000
+
+# --- scope ----------------------------------------------------------------------------------
+
+FOREIGN_KEYS = Statement("PRAGMA foreign_keys", "one", control=True)
+
+
+def enter(
+    dialect: Dialect, tables: Sequence[Table], user_ctx: UserCtx, *, writes: bool
+) -> Generator[Step, Any, None]:
+    """What a scoped verb does first: tell PostgreSQL's policies whose rows it may see, and make
+    sure that SQLite enforces the foreign keys which keep tenants apart."""
+    scoped = [table for table in tables if table.scope is not None]
+    if not scoped:
+        return
+    values = {setting_of(table): restriction(table, user_ctx) for table in scoped}
+    if dialect.name == "postgres":
+        params: list[str] = []
+        for table in scoped:
+            assert table.scope is not None
+            value = values[setting_of(table)]
+            params += [setting_of(table), "" if value is None else scope_text(table, value)]
+        params += [ALL_TENANTS, "on" if isinstance(user_ctx, AllTenants) else ""]
+        calls = ", ".join(["set_config(%s, %s, true)"] * (len(params) // 2))
+        yield Statement(f"SELECT {calls}", "none", control=True), params
+    elif writes:
+        (enforced,) = yield FOREIGN_KEYS, ()
+        if not enforced:
+            raise AccessViolation(
+                f"{scoped[0].model.__name__} is scoped, and this SQLite connection does not "
+                "enforce foreign keys; run PRAGMA foreign_keys=ON first, or use open_sqlite_db"
+            )
+
+
+ALL_TENANTS = "lythonic_state.all_tenants"
+
+
+def setting_of(table: Table) -> str:
+    """The PostgreSQL setting that holds the scope of a verb on this table."""
+    assert table.scope is not None
+    name = table.scope.name
+    plain = name.isascii() and name.isidentifier()
+    return f"lythonic_state.scope_{name if plain else name.encode().hex()}"
+
+
+def scope_text(table: Table, value: Any) -> str:
+    assert table.scope is not None
+    return str(table.scope.codec.encode_postgres(value))
+
+
+def _row_scope(table: Table, model: BaseModel, user_ctx: UserCtx) -> Any:
+    """The scope by which one row is found; its own must be the context's."""
+    if table.scope is None:
+        return None
+    if isinstance(user_ctx, AllTenants):
+        return restriction(table, user_ctx)
+    return claim(table, model.__dict__, model.__pydantic_fields_set__, user_ctx)
+
+
+# --- values of models -----------------------------------------------------------------------
+
+
+class Assigned:
+    """Values put into models before they are written, taken back if the write fails."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[BaseModel, str, Any, bool]] = []
+
+    def put(self, model: BaseModel, field: str, value: Any) -> None:
+        fields_set = model.__pydantic_fields_set__
+        self._before.append((model, field, model.__dict__.get(field), field in fields_set))
+        model.__dict__[field] = value
+        fields_set.add(field)
+
+    def undo(self, models: Iterable[BaseModel] | None = None) -> None:
+        """Takes back what was put, into all models or into these only."""
+        chosen = None if models is None else _Identity(models)
+        kept: list[tuple[BaseModel, str, Any, bool]] = []
+        for entry in reversed(self._before):
+            model, field, value, was_set = entry
+            if chosen is not None and model not in chosen:
+                kept.append(entry)
+                continue
+            model.__dict__[field] = value
+            if not was_set:
+                model.__pydantic_fields_set__.discard(field)
+        self._before = kept[::-1]
+
+    def take_over(self, other: Assigned) -> None:
+        self._before.extend(other._before)
+
+
+class _Identity:
+    """Membership by identity, since models compare by value."""
+
+    def __init__(self, models: Iterable[BaseModel]) -> None:
+        self._ids = {id(model) for model in models}
+
+    def __contains__(self, model: object) -> bool:
+        return id(model) in self._ids
+
+
+def is_undefined(value: Any) -> bool:
+    """Whether a generated key has no value yet."""
+    return value is None or value == -1
+
+
+def key_params(table: Table, dialect: Dialect, key: Any) -> list[Any]:
+    """The bound values of a primary key given as a value, a tuple or a dict by field."""
+    columns = table.need_key()
+    name = table.model.__name__
+    if len(columns) == 1:
+        values = [key[columns[0].field]] if isinstance(key, Mapping) else [key]
+    elif isinstance(key, Mapping):
+        if set(key) != {column.field for column in columns}:
+            raise FilterError(
+                f"the key of {name} is {', '.join(c.field for c in columns)}, not {list(key)}"
+            )
+        values = [key[column.field] for column in columns]
+    else:
+        if isinstance(key, (str, bytes)) or not isinstance(key, Sequence):
+            raise FilterError(
+                f"the key of {name} is a tuple of {', '.join(c.field for c in columns)}, "
+                f"not {key!r}"
+            )
+        if len(key) != len(columns):
+            raise FilterError(f"the key of {name} has {len(columns)} parts, not {len(key)}")
+        values = list(key)
+    return [
+        operand(dialect, f"{name}.{column.field}", column.codec, value)
+        for column, value in zip(columns, values, strict=True)
+    ]
+
+
+def own_key(table: Table, dialect: Dialect, model: BaseModel) -> list[Any]:
+    """The bound primary key of a model that has one.
+
+    Raises:
+        InvalidValue: the key is not defined yet.
+    """
+    values = model.__dict__
+    if table.generated is not None and is_undefined(values[table.generated.field]):
+        raise InvalidValue(
+            f"this {table.model.__name__} has no {table.generated.field} yet; save it first"
+        )
+    return [
+        encode_value(table, dialect, column, values[column.field]) for column in table.need_key()
+    ]
+
+
+def _scope_param(table: Table, dialect: Dialect, scope: Any) -> list[Any]:
+    if scope is None or table.scope is None:
+        return []
+    return [dialect.encoder(table.scope.codec)(scope)]
+
+
+def _instance(table: Table, verb: str, row: Any) -> BaseModel:
+    if not isinstance(row, table.model):
+        raise InvalidValue(
+            f"{table.model.__name__}.{verb} takes {table.model.__name__} objects, "
+            f"not {type(row).__name__}"
+        )
+    return row
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def load_by_id(dialect: Dialect, table: Table, key: Any, user_ctx: UserCtx) -> Op[Any]:
+    scope = None
+    if table.scope is not None:
+        yield from enter(dialect, (table,), user_ctx, writes=False)
+        scope = restriction(table, user_ctx)
+    statement = statements.load(table, dialect, scope is not None)
+    params = key_params(table, dialect, key)
+    row = yield statement, params + _scope_param(table, dialect, scope)
+    return None if row is None else read_one(table)(row)
+
+
+def select(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[list[Any]]:
+    if table.scope is not None:
+        yield from enter(dialect, (table,), user_ctx, writes=False)
+    found: list[Any] = yield statements.select(table, dialect, query, scope_values(user_ctx))
+    return found
+
+
+def first(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any]:
+    if query.on_invalid == "raise":
+        query = replace(query, limit=1)
+    found = yield from select(dialect, table, query, user_ctx)
+    return found[0] if found else None
+
+
+def get(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any]:
+    found = yield from select(dialect, table, replace(query, limit=2), user_ctx)
+    if len(found) == 1:
+        return found[0]
+    name = table.model.__name__
+    asked = ", ".join(f"{key}={value!r}" for key, value in query.filters.items()) or (
+        "these conditions" if query.expressions else "no filter"
+    )
+    if not found:
+        raise NotFound(f"there is no {name} with {asked}")
+    raise MultipleFound(f"there are several {name} with {asked}, and get() wants exactly one")
+
+
+def _scalar(
+    dialect: Dialect, table: Table, head: str, tail: str, query: Query, user_ctx: UserCtx
+) -> Op[Any]:
+    if table.scope is not None:
+        yield from enter(dialect, (table,), user_ctx, writes=False)
+    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
+    where = statements.where_of(compiler, query.expressions, query.filters)
+    text = f"{head} FROM {dialect.quote(table.name)}{where}{tail}"
+    row = yield Statement(text, "one"), compiler.params
+    return row
+
+
+def select_count(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[int]:
+    row = yield from _scalar(dialect, table, "SELECT count(*)", "", query, user_ctx)
+    return int(row[0])
+
+
+def exists(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[bool]:
+    row = yield from _scalar(dialect, table, "SELECT 1", " LIMIT 1", query, user_ctx)
+    return row is not None
+
+
+# --- writing one row ------------------------------------------------------------------------
+
+
+def save(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:
+    key = table.generated
+    if not table.primary_key or (key is not None and is_undefined(model.__dict__[key.field])):
+        return (yield from insert(dialect, table, model, False, user_ctx))
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    assigned = Assigned()
+    try:
+        _claim_into(assigned, table, model, user_ctx)
+        update = tuple(table.values(table.columns))
+        statement, columns = statements.upsert(
+            table, dialect, table.primary_key, update, with_key=True, returning=False
+        )
+        written = yield statement, binder(table, dialect, columns)(model.__dict__)
+        if table.scope is not None and not written:
+            raise _foreign_row(table)
+        yield from _pass_key(dialect, table, model)
+    except BaseException:
+        assigned.undo()
+        raise
+    return model
+
+
+def _foreign_row(table: Table) -> AccessViolation:
+    return AccessViolation(
+        f"a {table.model.__name__} with this key exists under another tenant; nothing was changed"
+    )
+
+
+def _claim_into(assigned: Assigned, table: Table, model: BaseModel, user_ctx: UserCtx) -> None:
+    if table.scope is None:
+        return
+    value = claim(table, model.__dict__, model.__pydantic_fields_set__, user_ctx)
+    if value is not None:
+        assigned.put(model, table.scope.field, value)
+
+
+def _pass_key(dialect: Dialect, table: Table, *models: BaseModel) -> Generator[Step, Any, None]:
+    """On PostgreSQL, lets generated keys go on after those that were given explicitly."""
+    if dialect.name != "postgres" or table.generated is None or not models:
+        return
+    highest = max(model.__dict__[table.generated.field] for model in models)
+    if highest > 0:
+        yield statements.pass_keys(table, dialect), (highest, highest)
+
+
+def insert(
+    dialect: Dialect, table: Table, model: BaseModel, auto_increment: bool, user_ctx: UserCtx
+) -> Op[Any]:
+    key = table.generated
+    if auto_increment and key is None:
+        raise SchemaError(
+            f"{table.model.__name__} has no key that the database generates; "
+            "insert it without auto_increment"
+        )
+    if table.scope is not None:
+        yield from enter(dialect, (table,), user_ctx, writes=True)
+    assigned = Assigned()
+    try:
+        _claim_into(assigned, table, model, user_ctx)
+        with_key = key is None or not (auto_increment or is_undefined(model.__dict__[key.field]))
+        statement, columns = statements.insert(table, dialect, with_key=with_key)
+        returned = yield statement, binder(table, dialect, columns)(model.__dict__)
+        if with_key:
+            yield from _pass_key(dialect, table, model)
+        else:
+            assert key is not None
+            assigned.put(model, key.field, returned)
+    except BaseException:
+        assigned.undo()
+        raise
+    return model
+
+
+def update_own(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[int]:
+    columns = tuple(table.values(table.columns))
+    return (yield from _update_columns(dialect, table, model, model.__dict__, columns, user_ctx))
+
+
+def _update_columns(
+    dialect: Dialect,
+    table: Table,
+    model: BaseModel,
+    values: dict[str, Any],
+    columns: tuple[ColumnSpec, ...],
+    user_ctx: UserCtx,
+) -> Op[int]:
+    scope = _row_scope(table, model, user_ctx)
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    key = own_key(table, dialect, model) + _scope_param(table, dialect, scope)
+    if not columns:
+        where = statements.key_where(table, dialect, scope is not None)
+        row = yield Statement(f"SELECT 1 FROM {dialect.quote(table.name)}{where}", "one"), key
+        return 0 if row is None else 1
+    statement = statements.update_row(table, dialect, columns, scope is not None)
+    written: int = yield statement, (*binder(table, dialect, columns)(values), *key)
+    return written
+
+
+def patch(
+    dialect: Dialect, table: Table, model: BaseModel, changes: Any, user_ctx: UserCtx
+) -> Op[Any]:
+    given = body_values(table, changes)
+    given = {name: value for name, value in given.items() if _writable(table, name)}
+    changed = validated(table, {**model.__dict__, **given})
+    columns = tuple(column for column in table.columns if column.field in given)
+    if given:
+        written = yield from _update_columns(
+            dialect, table, model, changed.__dict__, columns, user_ctx
+        )
+        if not written:
+            raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
+    for name in given:
+        model.__dict__[name] = changed.__dict__[name]
+        model.__pydantic_fields_set__.add(name)
+    return model
+
+
+def _writable(table: Table, name: str) -> bool:
+    column = table.by_field.get(name)
+    return column is None or not (column.primary_key or column is table.scope)
+
+
+def body_values(table: Table, body: Any) -> dict[str, Any]:
+    """The values of a request body: what was set on a model, or a dict by field name.
+
+    Raises:
+        InvalidValue: the dict has a name that the model lacks.
+    """
+    fields = table.model.model_fields
+    if isinstance(body, BaseModel):
+        return {name: getattr(body, name) for name in body.model_fields_set if name in fields}
+    if not isinstance(body, Mapping):
+        raise InvalidValue(
+            f"expected a dict or a model for {table.model.__name__}, not {type(body).__name__}"
+        )
+    by_alias = {column.input_key: column.field for column in table.columns}
+    values: dict[str, Any] = {}
+    for name, value in body.items():
+        known = name if name in fields else by_alias.get(name)
+        if known is None:
+            raise InvalidValue(
+                f"{table.model.__name__} has no field {name!r}{nearest(str(name), fields)}"
+            )
+        values[known] = value
+    return values
+
+
+def validated(table: Table, values: dict[str, Any]) -> BaseModel:
+    """A new model of these values, by field name."""
+    made: BaseModel = table.validator.validate_python(values, by_alias=False, by_name=True)
+    return made
+
+
+def create(
+    dialect: Dialect, table: Table, body: Any, more: Mapping[str, Any], user_ctx: UserCtx
+) -> Op[Any]:
+    values = body_values(table, body)
+    if table.generated is not None:
+        values.pop(table.generated.field, None)
+    if table.scope is not None:
+        values.pop(table.scope.field, None)
+    values |= body_values(table, more)
+    scope = table.scope
+    if scope is not None and scope.field not in values:
+        if table.model.model_fields[scope.field].is_required():
+            values[scope.field] = restriction(table, user_ctx)
+    return (yield from insert(dialect, table, validated(table, values), False, user_ctx))
+
+
+def upsert(
+    dialect: Dialect,
+    table: Table,
+    model: BaseModel,
+    on: Sequence[Any] | None,
+    update: Sequence[Any] | None,
+    user_ctx: UserCtx,
+) -> Op[Any]:
+    target = conflict_target(table, on, model)
+    changed = _update_target(table, update, target)
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    assigned = Assigned()
+    key = table.generated
+    try:
+        _claim_into(assigned, table, model, user_ctx)
+        with_key = key is None or not is_undefined(model.__dict__[key.field])
+        returning = bool(table.primary_key)
+        statement, columns = statements.upsert(
+            table, dialect, target, changed, with_key=with_key, returning=returning
+        )
+        row = yield statement, binder(table, dialect, columns)(model.__dict__)
+        if table.scope is not None and not row:
+            raise _foreign_row(table)
+        if row and returning:
+            for column, value in zip(table.primary_key, row, strict=True):
+                assigned.put(model, column.field, column.codec.decode(value))
+        if with_key:
+            yield from _pass_key(dialect, table, model)
+    except BaseException:
+        assigned.undo()
+        raise
+    return model
+
+
+def _names(table: Table, items: Sequence[Any], what: str) -> list[ColumnSpec]:
+    """Columns given by field name or as typed columns."""
+    if isinstance(items, (str, Expression)):
+        items = [items]
+    found: list[ColumnSpec] = []
+    for item in items:
+        name = item if isinstance(item, str) else getattr(getattr(item, "spec", None), "field", "")
+        if name not in table.by_field:
+            raise FilterError(
+                f"{what}: {table.model.__name__} has no field {name or item!r}"
+                f"{nearest(str(name), table.by_field)}"
+            )
+        found.append(table.by_field[name])
+    return found
+
+
+def conflict_target(
+    table: Table, on: Sequence[Any] | None, model: BaseModel | None
+) -> tuple[ColumnSpec, ...]:
+    """The unique key by which an upsert finds the row, the scope included.
+
+    By default the primary key if the model has one, else the alternative key.
+
+    Raises:
+        FilterError: `on` is no unique key of the model.
+    """
+    if on is None:
+        key = table.generated
+        undefined = key is not None and (model is None or is_undefined(model.__dict__[key.field]))
+        if table.primary_key and not undefined:
+            return table.primary_key
+        if not table.alt_key:
+            raise FilterError(
+                f"{table.model.__name__} has no alternative key, and its primary key is not set; "
+                "say by which unique fields to upsert: on=[…]"
+            )
+        return _with_scope(table, table.alt_key)
+    columns = _names(table, on, "on")
+    fields = {column.field for column in columns}
+    if fields == {column.field for column in table.primary_key}:
+        return table.primary_key
+    if table.scope is not None:
+        fields.discard(table.scope.field)
+    for unique in table.uniques:
+        if set(unique) - ({table.scope.field} if table.scope else set()) == fields:
+            return _with_scope(table, [table.by_field[name] for name in unique])
+    keys = [tuple(c.field for c in table.primary_key), *table.uniques]
+    shown = "; ".join(", ".join(key) for key in keys if key)
+    raise FilterError(
+        f"on={[column.field for column in columns]} is not unique in {table.model.__name__}; "
+        f"unique are: {shown or 'none'}"
+    )
+
+
+def _with_scope(table: Table, columns: Sequence[ColumnSpec]) -> tuple[ColumnSpec, ...]:
+    if table.scope is None:
+        return tuple(columns)
+    return (table.scope, *(column for column in columns if column is not table.scope))
+
+
+def _update_target(
+    table: Table, update: Sequence[Any] | None, target: Sequence[ColumnSpec]
+) -> tuple[ColumnSpec, ...]:
+    if update is None:
+        return tuple(c for c in table.values(table.columns) if c not in target)
+    columns = _names(table, update, "update")
+    for column in columns:
+        if column.primary_key or column is table.scope:
+            raise FilterError(
+                f"update: {table.model.__name__}.{column.field} is a key or the scope, "
+                "which an upsert never changes"
+            )
+    return tuple(columns)
+
+
+def get_or_create(
+    dialect: Dialect,
+    table: Table,
+    defaults: Mapping[str, Any] | None,
+    key: Mapping[str, Any],
+    user_ctx: UserCtx,
+) -> Op[tuple[Any, bool]]:
+    for name in key:
+        if name not in table.by_field:
+            raise FilterError(
+                f"{table.model.__name__} has no field {name!r}{nearest(name, table.by_field)}"
+            )
+    conflict_target(table, list(key), None)
+    query = Query((), dict(key), limit=1)
+    found = yield from select(dialect, table, query, user_ctx)
+    if found:
+        return found[0], False
+    values = {**body_values(table, defaults or {}), **key}
+    scope = table.scope
+    if scope is not None and table.model.model_fields[scope.field].is_required():
+        values.setdefault(scope.field, restriction(table, user_ctx))
+    model = validated(table, values)
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    assigned = Assigned()
+    _claim_into(assigned, table, model, user_ctx)
+    generated = table.generated
+    with_key = generated is None or not is_undefined(model.__dict__[generated.field])
+    statement, columns = statements.insert_or_ignore(table, dialect, with_key=with_key)
+    row = yield statement, binder(table, dialect, columns)(model.__dict__)
+    if row is not None:
+        if generated is not None and not with_key:
+            assigned.put(model, generated.field, row[0])
+        elif with_key:
+            yield from _pass_key(dialect, table, model)
+        return model, True
+    found = yield from select(dialect, table, query, user_ctx)
+    if found:
+        return found[0], False
+    if table.scope is not None and set(key) == {c.field for c in table.primary_key}:
+        raise _foreign_row(table)
+    raise ConstraintViolation(
+        f"a {table.model.__name__} with another {', '.join(key)} has the same value in a unique "
+        "column; nothing was created"
+    )
+
+
+def refresh(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:
+    scope = _row_scope(table, model, user_ctx)
+    yield from enter(dialect, (table,), user_ctx, writes=False)
+    statement = statements.load(table, dialect, scope is not None)
+    key = own_key(table, dialect, model)
+    row = yield statement, key + _scope_param(table, dialect, scope)
+    if row is None:
+        raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
+    fresh = read_one(table)(row)
+    for column in table.columns:
+        model.__dict__[column.field] = fresh.__dict__[column.field]
+    model.__pydantic_fields_set__.update(column.field for column in table.columns)
+    return model
+
+
+def delete_row(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[int]:
+    scope = _row_scope(table, model, user_ctx)
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    statement = statements.delete_row(table, dialect, scope is not None)
+    key = own_key(table, dialect, model)
+    deleted: int = yield statement, key + _scope_param(table, dialect, scope)
+    return deleted
+
+
+# --- writing many rows by condition -----------------------------------------------------------
+
+
+def _need_filter(table: Table, verb: str, query: Query, all_rows: bool) -> None:
+    if not (query.expressions or query.filters or all_rows):
+        raise FilterError(
+            f"{table.model.__name__}.{verb} without a filter would touch every row; "
+            "say all_rows=True to mean it"
+        )
+
+
+def update_where(
+    dialect: Dialect,
+    table: Table,
+    values: Mapping[str, Any],
+    query: Query,
+    all_rows: bool,
+    user_ctx: UserCtx,
+) -> Op[int]:
+    _need_filter(table, "update_where", query, all_rows)
+    if not values:
+        raise FilterError(f"{table.model.__name__}.update_where: there is nothing to set")
+    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
+    sets: list[str] = []
+    for name, value in values.items():
+        if name not in table.by_field:
+            raise FilterError(
+                f"update_where: {table.model.__name__} has no field {name!r}"
+                f"{nearest(name, table.by_field)}"
+            )
+        column = table.by_field[name]
+        if column.primary_key or column is table.scope:
+            raise FilterError(
+                f"update_where: {table.model.__name__}.{name} is "
+                f"{'the scope' if column is table.scope else 'a key'} and is never rewritten"
+            )
+        sets.append(f"{dialect.column(column)} = {_set_value(compiler, table, column, value)}")
+    where = statements.where_of(compiler, query.expressions, query.filters)
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    text = f"UPDATE {dialect.quote(table.name)} SET {', '.join(sets)}{where}"
+    written: int = yield Statement(text, "count"), compiler.params
+    return written
+
+
+def _set_value(compiler: Compiler, table: Table, column: ColumnSpec, value: Any) -> str:
+    where = f"{table.model.__name__}.{column.field}"
+    if isinstance(value, Expression):
+        if value.codec.sqlite_type != column.codec.sqlite_type or (
+            value.codec.postgres_type != column.codec.postgres_type
+            or value.codec.scale != column.codec.scale
+        ):
+            raise FilterError(f"{where} is {column.codec.name}, and {value.label} is not")
+        return compiler.expression(value)
+    if value is None:
+        if not column.nullable:
+            raise InvalidValue(f"{where} cannot be None")
+        compiler.params.append(None)
+    else:
+        checked = checked_value(table, column, value)
+        compiler.params.append(encode_value(table, compiler.dialect, column, checked))
+    return compiler.dialect.bind(column.codec)
+
+
+def checked_value(table: Table, column: ColumnSpec, value: Any) -> Any:
+    """A value after the field's own validation.
+
+    Raises:
+        InvalidValue: the field does not accept it.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    key = ("adapter", column.field)
+    adapter = table.cache.get(key)
+    if adapter is None:
+        from typing import Annotated
+
+        info = table.model.model_fields[column.field]
+        annotation: Any = info.annotation
+        if info.metadata:
+            annotation = Annotated[(annotation, *info.metadata)]
+        adapter = table.cache[key] = TypeAdapter(annotation)
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"]
+        raise InvalidValue(
+            f"{table.model.__name__}.{column.field} cannot be {value!r}: {message}"
+        ) from error
+
+
+def update_matching(
+    dialect: Dialect, table: Table, model: BaseModel, query: Query, user_ctx: UserCtx
+) -> Op[int]:
+    """`model.update(conn, **filters)`: its columns into all matching rows."""
+    columns = tuple(table.values(table.columns))
+    values = binder(table, dialect, columns)(model.__dict__)
+    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx), list(values))
+    sets = ", ".join(f"{dialect.column(c)} = {dialect.bind(c.codec)}" for c in columns)
+    where = statements.where_of(compiler, query.expressions, query.filters)
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
+    written: int = yield Statement(text, "count"), compiler.params
+    return written
+
+
+def delete(
+    dialect: Dialect, table: Table, query: Query, all_rows: bool, user_ctx: UserCtx
+) -> Op[int]:
+    _need_filter(table, "delete", query, all_rows)
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
+    where = statements.where_of(compiler, query.expressions, query.filters)
+    text = f"DELETE FROM {dialect.quote(table.name)}{where}"
+    deleted: int = yield Statement(text, "count"), compiler.params
+    return deleted
+
+
+# --- bulk -----------------------------------------------------------------------------------
+
+
+def chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+OnConflict = Literal["raise", "ignore"]
+
+
+def insert_many(
+    dialect: Dialect,
+    table: Table,
+    rows: Iterable[Any],
+    on_conflict: OnConflict,
+    user_ctx: UserCtx,
+) -> Op[int]:
+    if on_conflict not in ("raise", "ignore"):
+        raise FilterError(f"on_conflict is 'raise' or 'ignore', not {on_conflict!r}")
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    assigned = Assigned()
+    total = 0
+    try:
+        for chunk in chunks(rows):
+            models = [_instance(table, "insert_many", row) for row in chunk]
+            total += yield from _insert_chunk(
+                dialect, table, models, on_conflict == "ignore", user_ctx, assigned
+            )
+    except BaseException:
+        assigned.undo()
+        raise
+    return total
+
+
+def _insert_chunk(
+    dialect: Dialect,
+    table: Table,
+    models: Sequence[BaseModel],
+    ignore: bool,
+    user_ctx: UserCtx,
+    assigned: Assigned,
+) -> Op[int]:
+    for model in models if table.scope is not None else ():
+        _claim_into(assigned, table, model, user_ctx)
+    keyed: list[BaseModel] = []
+    own = Assigned()
+    if table.generated is not None:
+        keyed = yield from _give_keys(dialect, table, models, own)
+    statement = statements.insert_many(table, dialect, ignore=ignore)
+    bind = binder(table, dialect, table.columns)
+    try:
+        written: int = yield statement, [bind(model.__dict__) for model in models]
+        if table.generated is not None:
+            without = _Identity(keyed)
+            given = [model for model in models if model not in without]
+            yield from _pass_key(dialect, table, *given)
+        if ignore and keyed and written < len(models):
+            yield from _forget_ignored(dialect, table, keyed, own)
+    except BaseException:
+        own.undo()
+        raise
+    assigned.take_over(own)
+    return written
+
+
+def _give_keys(
+    dialect: Dialect, table: Table, models: Sequence[BaseModel], assigned: Assigned
+) -> Op[list[BaseModel]]:
+    """Keys for the models that have none, before they are written.
+
+    On SQLite the write lock is held, so that the highest key cannot change below us; PostgreSQL
+    gives out as many of its sequence as are needed.
+    """
+    key = table.generated
+    assert key is not None
+    field = key.field
+    without = [model for model in models if is_undefined(model.__dict__[field])]
+    if not without:
+        return without
+    if dialect.name == "postgres":
+        rows = yield statements.reserve_keys(table, dialect), (len(without),)
+        for model, (value,) in zip(without, rows, strict=True):
+            assigned.put(model, field, value)
+        return without
+    row = yield statements.highest_key(table, dialect), ()
+    highest = max(row[0] or 0, 0)
+    for model in models:
+        value = model.__dict__[field]
+        if is_undefined(value):
+            highest += 1
+            assigned.put(model, field, highest)
+        elif value > highest:
+            highest = value
+    return without
+
+
+def _forget_ignored(
+    dialect: Dialect, table: Table, keyed: Sequence[BaseModel], assigned: Assigned
+) -> Generator[Step, Any, None]:
+    """Takes the keys back from models whose rows were left out for a conflict."""
+    key = table.generated
+    assert key is not None
+    compiler = Compiler(dialect, [Source(table)])
+    column = Source(table).column(key)
+    where = compiler.where([column.in_([model.__dict__[key.field] for model in keyed])])
+    text = f"SELECT {dialect.column(key)} FROM {dialect.quote(table.name)}{where}"
+    rows = yield Statement(text, "all"), compiler.params
+    there = {row[0] for row in rows}
+    assigned.undo([model for model in keyed if model.__dict__[key.field] not in there])
+
+
+def save_many(dialect: Dialect, table: Table, rows: Iterable[Any], user_ctx: UserCtx) -> Op[int]:
+    key = table.generated
+    if not table.primary_key:
+        return (yield from insert_many(dialect, table, rows, "raise", user_ctx))
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    assigned = Assigned()
+    total = 0
+    update = tuple(table.values(table.columns))
+    try:
+        for chunk in chunks(rows):
+            models = [_instance(table, "save_many", row) for row in chunk]
+            new = [
+                model
+                for model in models
+                if key is not None and is_undefined(model.__dict__[key.field])
+            ]
+            without = _Identity(new)
+            old = [model for model in models if model not in without] if new else models
+            total += yield from _upsert_chunk(
+                dialect, table, old, table.primary_key, update, user_ctx, assigned
+            )
+            if new:
+                total += yield from _insert_chunk(dialect, table, new, False, user_ctx, assigned)
+    except BaseException:
+        assigned.undo()
+        raise
+    return total
+
+
+def upsert_many(
+    dialect: Dialect,
+    table: Table,
+    rows: Iterable[Any],
+    on: Sequence[Any] | None,
+    update: Sequence[Any] | None,
+    user_ctx: UserCtx,
+) -> Op[int]:
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    assigned = Assigned()
+    total = 0
+    try:
+        for chunk in chunks(rows):
+            models = [_instance(table, "upsert_many", row) for row in chunk]
+            for target, group in _by_target(table, models, on):
+                changed = _update_target(table, update, target)
+                total += yield from _upsert_chunk(
+                    dialect, table, group, target, changed, user_ctx, assigned
+                )
+    except BaseException:
+        assigned.undo()
+        raise
+    return total
+
+
+def _by_target(
+    table: Table, models: Sequence[BaseModel], on: Sequence[Any] | None
+) -> list[tuple[tuple[ColumnSpec, ...], list[BaseModel]]]:
+    groups: dict[tuple[ColumnSpec, ...], list[BaseModel]] = {}
+    for model in models:
+        groups.setdefault(conflict_target(table, on, model), []).append(model)
+    return list(groups.items())
+
+
+def _upsert_chunk(
+    dialect: Dialect,
+    table: Table,
+    models: Sequence[BaseModel],
+    target: tuple[ColumnSpec, ...],
+    update: tuple[ColumnSpec, ...],
+    user_ctx: UserCtx,
+    assigned: Assigned,
+) -> Op[int]:
+    if not models:
+        return 0
+    for model in models if table.scope is not None else ():
+        _claim_into(assigned, table, model, user_ctx)
+    key = table.generated
+    if target == table.primary_key:
+        statement, columns = statements.upsert(
+            table, dialect, target, update, with_key=True, returning=False, many=True
+        )
+        bind = binder(table, dialect, columns)
+        written: int = yield statement, [bind(model.__dict__) for model in models]
+        if table.scope is not None and written < len(models):
+            raise _foreign_row(table)
+        yield from _pass_key(dialect, table, *models)
+        return written
+    total = 0
+    for model in models:
+        with_key = key is None or not is_undefined(model.__dict__[key.field])
+        returning = bool(table.primary_key)
+        statement, columns = statements.upsert(
+            table, dialect, target, update, with_key=with_key, returning=returning
+        )
+        row = yield statement, binder(table, dialect, columns)(model.__dict__)
+        if table.scope is not None and not row:
+            raise _foreign_row(table)
+        total += 1 if row else 0
+        if row and returning:
+            for column, value in zip(table.primary_key, row, strict=True):
+                assigned.put(model, column.field, column.codec.decode(value))
+    return total

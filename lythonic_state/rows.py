@@ -1,0 +1,345 @@
+"""How rows become models, and models become rows: generated once a table, then only called.
+
+Reading goes through the model's own pydantic-core validator, so that what is read is validated.
+Writing takes values from the instance's dictionary. Both are small generated functions without a
+loop over columns; when one fails, a slow twin finds the column and words the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias, cast
+
+from pydantic import BaseModel, ValidationError
+
+from .codecs import INT_MAX, INT_MIN, Codec
+from .dialects import Dialect
+from .errors import InvalidValue, RowError
+from .op import Row
+from .table import ColumnSpec, Table, table_of
+
+OnInvalid: TypeAlias = 'Literal["raise", "skip"] | Callable[[RowError], Any]'
+"""What to do with a row that its model does not accept: raise `RowError`, leave it out, or call
+something, which may return a model to take its place or None to leave it out."""
+
+Reader: TypeAlias = Callable[[list[Any]], list[Any]]
+Binder: TypeAlias = Callable[[dict[str, Any]], tuple[Any, ...]]
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def _needs_python(table: Table) -> bool:
+    """Whether the model looks at its input before pydantic does, or takes no lax input."""
+    model = table.model
+    decorators = model.__pydantic_decorators__
+    modes: set[str] = {item.info.mode for item in decorators.field_validators.values()}
+    modes |= {item.info.mode for item in decorators.model_validators.values()}
+    if modes & {"before", "wrap", "plain"} or decorators.validators or decorators.root_validators:
+        return True
+    return bool(model.model_config.get("strict"))
+
+
+def _is_strict(table: Table, column: ColumnSpec) -> bool:
+    info = table.model.model_fields[column.field]
+    return any(
+        getattr(item, "strict", None)
+        or hasattr(item, "func")
+        or type(item).__name__ in ("BeforeValidator", "WrapValidator", "PlainValidator")
+        for item in info.metadata
+    )
+
+
+def _decoder(table: Table, column: ColumnSpec, python: bool) -> Callable[[Any], Any] | None:
+    codec = column.codec
+    if codec.lax and not python and not _is_strict(table, column):
+        return None
+    if codec.plain in ("str", "int", "float", "bytes") or codec.name == "path":
+        return None if codec.name != "path" else _as_path(column)
+    return codec.decode
+
+
+def _as_path(column: ColumnSpec) -> Callable[[Any], Any]:
+    return cast("Callable[[Any], Any]", column.python_type)
+
+
+def _row_parts(table: Table, number: int) -> tuple[list[str], str, dict[str, Any]]:
+    """Variable names for a row's columns, the expression of the model, and what it refers to."""
+    names = [f"c{number}_{i}" for i in range(len(table.columns))]
+    python = _needs_python(table)
+    by_name = any(c.input_key != c.field for c in table.columns)
+    scope: dict[str, Any] = {f"validate{number}": table.validator.validate_python}
+    items: list[str] = []
+    for name, column in zip(names, table.columns, strict=True):
+        decode = _decoder(table, column, python)
+        value = name
+        if decode is not None:
+            scope[f"decode_{name}"] = decode
+            value = f"decode_{name}({name})"
+            if column.nullable:
+                value = f"(None if {name} is None else {value})"
+        items.append(f"{column.field!r}: {value}")
+    keywords = ", by_alias=False, by_name=True" if by_name else ""
+    return names, f"validate{number}({{{', '.join(items)}}}{keywords})", scope
+
+
+def _compile(source: str, scope: dict[str, Any], name: str) -> Any:
+    exec(source, scope)
+    return scope[name]
+
+
+def read_one(table: Table) -> Callable[[Row], Any]:
+    """The function that makes a model of one row."""
+    found = table.cache.get("read_one")
+    if found is None:
+        names, expression, scope = _row_parts(table, 0)
+        scope["explain"] = lambda row, error: explain_row(table, row, error)
+        found = _compile(
+            f"def read(row):\n"
+            f"    try:\n"
+            f"        ({', '.join(names)},) = row\n"
+            f"        return {expression}\n"
+            f"    except Exception as error:\n"
+            f"        raise explain(row, error) from error\n",
+            scope,
+            "read",
+        )
+        table.cache["read_one"] = found
+    return cast("Callable[[Row], Any]", found)
+
+
+def reader(table: Table) -> Reader:
+    """The function that makes models of a chunk of rows, raising `RowError`."""
+    found = table.cache.get("reader")
+    if found is None:
+        found = table.cache["reader"] = joined_reader([(table, False)])
+    return cast(Reader, found)
+
+
+def lenient_reader(table: Table, on_invalid: OnInvalid) -> Reader:
+    """A reader that does with invalid rows what `on_invalid` says."""
+    if on_invalid == "raise":
+        return reader(table)
+    one = read_one(table)
+
+    def read(rows: list[Any]) -> list[Any]:
+        found: list[Any] = []
+        for row in rows:
+            try:
+                found.append(one(row))
+            except RowError as error:
+                if on_invalid != "skip":
+                    assert callable(on_invalid)
+                    instead = on_invalid(error)
+                    if instead is not None:
+                        found.append(instead)
+        return found
+
+    return read
+
+
+def joined_reader(parts: Sequence[tuple[Table, bool]]) -> Reader:
+    """A reader of rows that hold the columns of several models one after another.
+
+    The second of each pair says that the model may be missing (a left join): its primary key
+    is NULL then, and None stands in its place. One model is read as itself, several as a tuple.
+    """
+    names: list[str] = []
+    expressions: list[str] = []
+    scope: dict[str, Any] = {}
+    for number, (table, optional) in enumerate(parts):
+        part_names, expression, part_scope = _row_parts(table, number)
+        if optional:
+            key = part_names[table.columns.index(table.need_key()[0])]
+            expression = f"(None if {key} is None else {expression})"
+        names += part_names
+        expressions.append(expression)
+        scope |= part_scope
+    made = expressions[0] if len(parts) == 1 else f"({', '.join(expressions)})"
+
+    def explain(rows: Sequence[Row], error: Exception) -> Exception:
+        for row in rows:
+            position = 0
+            for table, optional in parts:
+                part = row[position : position + len(table.columns)]
+                position += len(table.columns)
+                if optional and all(value is None for value in part):
+                    continue
+                read_one(table)(part)
+        return error
+
+    scope["explain"] = explain
+    unpacked = f"({', '.join(names)},)"
+    return cast(
+        Reader,
+        _compile(
+            f"def read(rows):\n"
+            f"    try:\n"
+            f"        return [{made} for {unpacked} in rows]\n"
+            f"    except Exception as error:\n"
+            f"        raise explain(rows, error)\n",
+            scope,
+            "read",
+        ),
+    )
+
+
+def explain_row(table: Table, row: Row, error: Exception) -> Exception:
+    """The `RowError` behind a failure to read a row."""
+    values = dict(zip((column.field for column in table.columns), row, strict=False))
+    key: Any = tuple(values.get(column.field) for column in table.primary_key)
+    key = key[0] if len(key) == 1 else key
+    column, message = None, str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        place = str(first["loc"][0]) if first["loc"] else None
+        column = next(
+            (c.field for c in table.columns if place in (c.field, c.input_key, c.name)), None
+        )
+        message = first["msg"]
+    if column is None or not isinstance(error, ValidationError):
+        column = _undecodable(table, row) or column
+    where = f"{table.name}.{column}" if column else table.name
+    value = values.get(column) if column else None
+    shown = repr(value)
+    shown = shown if len(shown) <= 120 else shown[:117] + "..."
+    return RowError(
+        f"the row of {table.name} with key {key!r} is not a valid {table.model.__name__}: "
+        f"{where} is {shown}: {message}",
+        table=table.name,
+        key=key,
+        column=column,
+        value=value,
+    )
+
+
+def _undecodable(table: Table, row: Row) -> str | None:
+    for column, value in zip(table.columns, row, strict=False):
+        if value is not None:
+            try:
+                column.codec.decode(value)
+            except Exception:
+                return column.field
+    return None
+
+
+def from_multi_model_row(row: Row, models: Sequence[type[BaseModel]]) -> tuple[Any, ...]:
+    """The models behind a row of hand-written SQL that selects their columns in this order.
+
+    A model whose columns are all NULL is None, as a LEFT JOIN leaves it.
+
+    Example:
+        >>> sql = f"SELECT {Book.columns('b')}, {Author.columns('a')} FROM Book b JOIN Author a …"
+        >>> book, author = from_multi_model_row(cursor.fetchone(), [Book, Author])
+
+    Raises:
+        ValueError: the row has another number of columns than the models.
+        RowError: a part of it does not validate.
+    """
+    tables = [table_of(model) for model in models]
+    values = tuple(row)
+    expected = sum(len(table.columns) for table in tables)
+    if len(values) != expected:
+        raise ValueError(
+            f"the row has {len(values)} columns, but {', '.join(t.model.__name__ for t in tables)} "
+            f"have {expected} together; select them with Model.columns('alias')"
+        )
+    found: list[Any] = []
+    position = 0
+    for table in tables:
+        part = values[position : position + len(table.columns)]
+        position += len(table.columns)
+        found.append(
+            None if all(value is None for value in part) else read_one(table)(_decoded(table, part))
+        )
+    return tuple(found)
+
+
+def _decoded(table: Table, part: Row) -> list[Any]:
+    """Values as a driver's defaults load them, in the forms that `read_one` takes."""
+    return [
+        column.codec.decode(value)
+        if value is not None and column.codec.name != "json" and not column.codec.plain
+        else value
+        for column, value in zip(table.columns, part, strict=True)
+    ]
+
+
+# --- writing --------------------------------------------------------------------------------
+
+_INLINE = {
+    "int": f"{{v}}.__class__ is int and {INT_MIN} <= {{v}} <= {INT_MAX}",
+    "str": "{v}.__class__ is str and '\\0' not in {v}",
+    "float": "{v}.__class__ is float and {v} == {v}",
+    "bool": "{v}.__class__ is bool",
+    "bytes": "{v}.__class__ is bytes",
+}
+
+
+def binder(table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> Binder:
+    """The function that takes a model's dictionary and returns the values of these columns."""
+    key = ("binder", dialect.name, columns)
+    found = table.cache.get(key)
+    if found is not None:
+        return cast(Binder, found)
+    scope: dict[str, Any] = {}
+    lines: list[str] = []
+    values: list[str] = []
+    for i, column in enumerate(columns):
+        scope[f"e{i}"] = dialect.encoder(column.codec)
+        lines.append(f"        v{i} = d[{column.field!r}]")
+        otherwise = f"(None if v{i} is None else e{i}(v{i}))"
+        inline = _INLINE.get(column.codec.plain or "")
+        values.append(
+            f"v{i} if {inline.format(v=f'v{i}')} else {otherwise}" if inline else otherwise
+        )
+
+    def explain(d: dict[str, Any], error: Exception) -> Exception:
+        return explain_values(table, dialect, columns, d, error)
+
+    scope["explain"] = explain
+    body = "\n".join(lines) or "        pass"
+    found = _compile(
+        f"def bind(d):\n"
+        f"    try:\n"
+        f"{body}\n"
+        f"        return ({', '.join(values)}{',' if values else ''})\n"
+        f"    except Exception as error:\n"
+        f"        raise explain(d, error) from error\n",
+        scope,
+        "bind",
+    )
+    table.cache[key] = found
+    return cast(Binder, found)
+
+
+def explain_values(
+    table: Table,
+    dialect: Dialect,
+    columns: Sequence[ColumnSpec],
+    values: dict[str, Any],
+    error: Exception,
+) -> Exception:
+    """The error of the column whose value cannot be stored."""
+    for column in columns:
+        if column.field not in values:
+            return InvalidValue(f"{table.model.__name__}.{column.field} has no value")
+        try:
+            encode_value(table, dialect, column, values[column.field])
+        except InvalidValue as named:
+            return named
+    return error
+
+
+def encode_value(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> Any:
+    """One value of a column as it is bound.
+
+    Raises:
+        InvalidValue: naming the column.
+    """
+    if value is None:
+        return None
+    codec: Codec = column.codec
+    try:
+        return dialect.encoder(codec)(value)
+    except InvalidValue as error:
+        raise InvalidValue(f"{table.model.__name__}.{column.field}: {error}") from error

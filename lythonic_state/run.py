@@ -1,0 +1,406 @@
+"""The two loops that drive every Op, and which of them a connection gets.
+
+A verb hands its Op here with the connection. With a sync connection the value comes back, with an
+async one an awaitable of it. Here is decided, from the state that the driver reports, what begins
+and ends a transaction around a writing verb; nothing about a connection is remembered beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from typing_extensions import TypeVar
+
+from .dialects import POSTGRES, POSTGRES_BEFORE_17, SQLITE, Dialect
+from .drivers import sqlite as sqlite_driver
+from .errors import TransactionError
+from .op import Access, Op, Statement, Step, control, guarded
+
+if TYPE_CHECKING:
+    import aiosqlite
+
+T = TypeVar("T")
+
+# --- what counts as a connection ------------------------------------------------------------
+
+
+class SyncPostgres(Protocol):
+    """What tells a `psycopg.Connection` for type checkers, with or without psycopg installed."""
+
+    autocommit: Any
+
+    def rollback(self) -> None: ...
+    def pipeline(self) -> AbstractContextManager[Any]: ...
+
+
+class AsyncPostgres(Protocol):
+    """What tells a `psycopg.AsyncConnection` for type checkers."""
+
+    autocommit: Any
+
+    async def rollback(self) -> None: ...
+    def pipeline(self) -> AbstractAsyncContextManager[Any]: ...
+
+
+SyncConnection: TypeAlias = "sqlite3.Connection | SyncPostgres"
+AsyncConnection: TypeAlias = "aiosqlite.Connection | AsyncPostgres"
+AnyConnection: TypeAlias = "SyncConnection | AsyncConnection"
+Verb: TypeAlias = Callable[..., Op[Any]]
+
+# --- the loops ------------------------------------------------------------------------------
+
+
+def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -> T:
+    """Runs an Op on a sync connection; errors of the database are thrown into it."""
+    try:
+        statement, params = op.send(None)
+        while True:
+            try:
+                result = execute(conn, statement, params)
+            except BaseException as error:
+                statement, params = op.throw(error)
+            else:
+                statement, params = op.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+
+
+async def drive_async(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -> T:
+    """Runs an Op on an async connection; once cancelled, it is not interrupted again."""
+    from .drivers.worker import finish
+
+    cancelled = False
+    try:
+        statement, params = op.send(None)
+        while True:
+            try:
+                executing = execute(conn, statement, params)
+                result = await (finish(executing) if cancelled else executing)
+            except BaseException as error:
+                cancelled = cancelled or isinstance(error, asyncio.CancelledError)
+                statement, params = op.throw(error)
+            else:
+                statement, params = op.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+
+
+# --- transactions around verbs --------------------------------------------------------------
+
+BEGIN_SQLITE = control(SQLITE.begin)
+BEGIN_POSTGRES = control(POSTGRES.begin)
+COMMIT = control("COMMIT")
+ROLLBACK = control("ROLLBACK")
+SAVE = control("SAVEPOINT lythonic_verb")
+RELEASE = control("RELEASE SAVEPOINT lythonic_verb")
+ROLLBACK_TO = control("ROLLBACK TO SAVEPOINT lythonic_verb")
+
+Guard: TypeAlias = "tuple[Sequence[Step], Sequence[Step], Sequence[Step]]"
+"""The steps before a verb, after it, and instead of the latter when it fails."""
+
+_IN_SAVEPOINT: Guard = ((SAVE,), (RELEASE,), (ROLLBACK_TO, RELEASE))
+_OWN_SQLITE: Guard = ((BEGIN_SQLITE,), (), (ROLLBACK,))
+_WHOLE_SQLITE: Guard = ((BEGIN_SQLITE,), (COMMIT,), (ROLLBACK,))
+_OWN_POSTGRES: Guard = ((), (), (ROLLBACK,))
+_WHOLE_POSTGRES: Guard = ((BEGIN_POSTGRES,), (COMMIT,), (ROLLBACK,))
+
+
+def sqlite_guard(conn: Any, access: Access) -> Guard | None:
+    """What a verb needs around it on SQLite, in the mode that the connection is in."""
+    if access in ("read", "scoped"):
+        return None
+    if conn.in_transaction:
+        return _IN_SAVEPOINT if access == "sequence" else None
+    if is_autocommit(conn):
+        return _WHOLE_SQLITE if access == "sequence" else None
+    return _OWN_SQLITE
+
+
+def is_autocommit(conn: Any) -> bool:
+    """Whether a SQLite connection commits each statement by itself."""
+    mode = getattr(conn, "autocommit", -1)
+    if mode == -1:  # LEGACY_TRANSACTION_CONTROL, and all there was before Python 3.12
+        return conn.isolation_level is None
+    return bool(mode)
+
+
+def postgres_guard(conn: Any, access: Access) -> Guard | None:
+    """What a verb needs around it on PostgreSQL, in the mode that the connection is in."""
+    idle = conn.info.transaction_status == 0
+    if not idle:
+        return _IN_SAVEPOINT if access in ("write", "sequence") else None
+    if not conn.autocommit:
+        return _OWN_POSTGRES
+    return _WHOLE_POSTGRES if access in ("scoped", "sequence") else None
+
+
+def postgres_dialect(conn: Any) -> Dialect:
+    return POSTGRES if conn.info.server_version >= 170000 else POSTGRES_BEFORE_17
+
+
+def _op(verb: Verb, dialect: Dialect, args: tuple[Any, ...], guard: Guard | None) -> Op[Any]:
+    op = verb(dialect, *args)
+    return op if guard is None else guarded(op, *guard)
+
+
+# --- transaction blocks ---------------------------------------------------------------------
+
+
+class Block:
+    """An open `transaction(conn)`, by whom, and how deep it is nested."""
+
+    __slots__ = ("conn", "depth", "owner")
+
+    def __init__(self, conn: Any, owner: Any) -> None:
+        self.conn = conn
+        self.owner = owner
+        self.depth = 0
+
+
+BLOCKS: dict[int, Block] = {}
+"""The open blocks, by the identity of their connection, which each keeps alive."""
+
+
+def current_owner() -> Any:
+    """The running task, or the thread where there is none."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task if task is not None else threading.get_ident()
+
+
+def check_block(conn: Any) -> None:
+    """Refuses a verb of one task on a connection where another has a transaction open."""
+    block = BLOCKS.get(id(conn))
+    if block is not None and block.owner != current_owner():
+        raise TransactionError(
+            "another task has a transaction() open on this connection; await the verb in the task "
+            "that opened it, or use a connection of your own (open_pool)"
+        )
+
+
+# --- which connection gets which loop ---------------------------------------------------------
+
+
+def run(conn: Any, access: Access, verb: Verb, *args: Any) -> Any:
+    """Runs a verb on a connection: the value, or an awaitable of it."""
+    if conn.__class__ is sqlite3.Connection:
+        if BLOCKS:
+            check_block(conn)
+        op = verb(SQLITE, *args)
+        if access != "read":
+            guard = sqlite_guard(conn, access)
+            if guard is not None:
+                op = guarded(op, *guard)
+        return drive(sqlite_driver.execute, conn, op)
+    return runner_of(conn)(conn, access, verb, args)
+
+
+Runner: TypeAlias = Callable[[Any, Access, Verb, tuple[Any, ...]], Any]
+
+
+def run_sqlite(conn: sqlite3.Connection, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
+    if BLOCKS:
+        check_block(conn)
+    op = _op(verb, SQLITE, args, sqlite_guard(conn, access))
+    return drive(sqlite_driver.execute, conn, op)
+
+
+class _Hop:
+    """A verb in the connection's thread, which knows whether it began a transaction."""
+
+    def __init__(
+        self, raw: sqlite3.Connection, watch: Any, access: Access, verb: Verb, args: Any
+    ) -> None:
+        self.raw = raw
+        self.watch = watch
+        self.access = access
+        self.verb = verb
+        self.args = args
+        self.cancelled = False
+        self.began_with: int | None = None
+
+    def __call__(self) -> Any:
+        if self.cancelled:
+            return None
+        raw = self.raw
+        guard = sqlite_guard(raw, self.access)
+        value = drive(self._execute, raw, _op(self.verb, SQLITE, self.args, guard))
+        if guard is _OWN_SQLITE:
+            self.began_with = raw.total_changes
+        return value
+
+    def _execute(self, raw: sqlite3.Connection, statement: Statement, params: Any) -> Any:
+        return sqlite_driver.execute(raw, statement, params, self.watch)
+
+    def undo(self) -> None:
+        """Rolls back the transaction that this verb began, unless another verb joined it."""
+        if self.began_with is not None and self.began_with == self.raw.total_changes:
+            self.raw.rollback()
+
+
+async def run_aiosqlite(
+    conn: aiosqlite.Connection, access: Access, verb: Verb, args: tuple[Any, ...]
+) -> Any:
+    from .drivers import worker
+
+    if BLOCKS:
+        check_block(conn)
+    hooked = worker.hook(conn)
+    if hooked is None:
+        async with _lock_of(conn):
+            op = _op(verb, SQLITE, args, sqlite_guard(conn, access))
+            return await drive_async(worker.execute, conn, op)
+    raw, in_thread = hooked
+    hop = _Hop(raw, conn, access, verb, args)
+    try:
+        return await in_thread(hop)
+    except asyncio.CancelledError:
+        hop.cancelled = True
+        await worker.finish(in_thread(hop.undo))
+        raise
+
+
+_locks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
+def _lock_of(conn: Any) -> Any:
+    """The lock by which the verbs of several tasks take turns on one connection."""
+    lock = _locks.get(conn)
+    if lock is None:
+        lock = _locks[conn] = asyncio.Lock()
+    return lock
+
+
+def _thread_lock_of(conn: Any) -> Any:
+    lock = _locks.get(conn)
+    if lock is None:
+        lock = _locks.setdefault(conn, threading.RLock())
+    return lock
+
+
+def run_postgres(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
+    from .drivers import postgres
+
+    if BLOCKS:
+        check_block(conn)
+    with _thread_lock_of(conn):
+        op = _op(verb, postgres_dialect(conn), args, postgres_guard(conn, access))
+        return drive(postgres.execute, conn, op)
+
+
+async def run_postgres_async(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
+    from .drivers import postgres
+
+    if BLOCKS:
+        check_block(conn)
+    async with _lock_of(conn):
+        op = _op(verb, postgres_dialect(conn), args, postgres_guard(conn, access))
+        return await drive_async(postgres.execute_async, conn, op)
+
+
+_RUNNERS: dict[type, Runner] = {sqlite3.Connection: run_sqlite}
+
+
+def runner_of(conn: Any) -> Runner:
+    """The loop for this kind of connection.
+
+    Raises:
+        TypeError: it is none of the four.
+    """
+    kind = type(conn)
+    found = _RUNNERS.get(kind)
+    if found is None:
+        found = _RUNNERS[kind] = _find_runner(conn)
+    return found
+
+
+_KINDS: dict[tuple[str, str], Runner] = {
+    ("aiosqlite", "Connection"): run_aiosqlite,
+    ("psycopg", "Connection"): run_postgres,
+    ("psycopg", "AsyncConnection"): run_postgres_async,
+}
+
+
+def _find_runner(conn: Any) -> Runner:
+    if isinstance(conn, sqlite3.Connection):
+        return run_sqlite
+    for base in type(conn).__mro__:
+        found = _KINDS.get((base.__module__.partition(".")[0], base.__name__))
+        if found is not None:
+            return found
+    raise TypeError(
+        f"expected a connection of sqlite3, aiosqlite or psycopg, got {type(conn).__name__}; "
+        "open one with `with open_sqlite_db(path) as conn:`, and give a cursor's .connection"
+    )
+
+
+def is_async(conn: Any) -> bool:
+    """Whether verbs on this connection are awaited."""
+    return runner_of(conn) in (run_aiosqlite, run_postgres_async)
+
+
+def dialect_of(conn: Any) -> Dialect:
+    """The dialect that a connection speaks."""
+    if runner_of(conn) in (run_sqlite, run_aiosqlite):
+        return SQLITE
+    return postgres_dialect(conn)
+
+
+# --- streams --------------------------------------------------------------------------------
+
+Build: TypeAlias = Callable[[Dialect], tuple[Sequence[Step], Statement, Any]]
+"""What a stream reads: steps to run before, the statement, and its values."""
+
+
+def run_stream(conn: Any, build: Build, batch: int) -> Any:
+    """An iterator over the results of a statement, or an async one, fetched batch by batch."""
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"batch is a number of rows from 1 on, not {batch!r}")
+    before, statement, params = build(dialect_of(conn))
+    if is_async(conn):
+        return _stream_async(conn, before, statement, params, batch)
+    return _stream(conn, before, statement, params, batch)
+
+
+def _stream(
+    conn: Any, before: Sequence[Step], statement: Statement, params: Any, batch: int
+) -> Iterator[Any]:
+    check_block(conn)
+    if isinstance(conn, sqlite3.Connection):
+        chunks = sqlite_driver.stream(conn, statement, params, batch)
+    else:
+        from .drivers import postgres
+
+        chunks = postgres.stream(conn, before, statement, params, batch)
+    for chunk in chunks:
+        yield from chunk
+
+
+async def _stream_async(
+    conn: Any, before: Sequence[Step], statement: Statement, params: Any, batch: int
+) -> AsyncIterator[Any]:
+    check_block(conn)
+    if runner_of(conn) is run_aiosqlite:
+        from .drivers import worker
+
+        chunks = worker.stream(conn, statement, params, batch)
+    else:
+        from .drivers import postgres
+
+        chunks = postgres.stream_async(conn, before, statement, params, batch)
+    try:
+        async for chunk in chunks:
+            for item in chunk:
+                yield item
+    finally:
+        await chunks.aclose()  # type: ignore[attr-defined]  # an async generator

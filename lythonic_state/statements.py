@@ -1,0 +1,345 @@
+"""Which SQL a verb on one table is: text and the order of its values, cached on the table.
+
+Pure functions of a `Table` and a `Dialect`. What is bound, and in which sequence several
+statements run, is decided in `ops.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, cast
+from uuid import UUID
+
+from .codecs import INT_MAX, Codec
+from .dialects import Dialect
+from .errors import FilterError
+from .filters import (
+    Comparison,
+    Compiler,
+    OrderBy,
+    ScopeValue,
+    Source,
+    conditions_of,
+    keyword_conditions,
+    operand,
+    ordering,
+)
+from .op import Statement
+from .rows import OnInvalid, lenient_reader, reader
+from .table import ColumnSpec, Table
+
+Build = Callable[[], Statement]
+
+
+def cached(table: Table, dialect: Dialect, key: tuple[Any, ...], build: Build) -> Statement:
+    """The statement under this key, built on first use."""
+    full = (dialect.name, *key)
+    found = table.cache.get(full)
+    if found is None:
+        found = table.cache[full] = build()
+    return cast(Statement, found)
+
+
+def columns_of(table: Table, dialect: Dialect, alias: str | None = None) -> str:
+    """The SELECT list that a table's reader expects."""
+    return ", ".join(dialect.read(column, alias or table.name) for column in table.columns)
+
+
+def select_text(table: Table, dialect: Dialect) -> str:
+    return f"SELECT {columns_of(table, dialect)} FROM {dialect.quote(table.name)}"
+
+
+def equals(dialect: Dialect, columns: Sequence[ColumnSpec]) -> str:
+    return " AND ".join(
+        f"{dialect.column(column)} = {dialect.bind(column.codec)}" for column in columns
+    )
+
+
+def key_where(table: Table, dialect: Dialect, scoped: bool) -> str:
+    """The WHERE clause of one row by its primary key, and by its scope where that is bound."""
+    columns = list(table.need_key())
+    if scoped and table.scope is not None:
+        columns.append(table.scope)
+    return " WHERE " + equals(dialect, columns)
+
+
+def load(table: Table, dialect: Dialect, scoped: bool) -> Statement:
+    def build() -> Statement:
+        return Statement(select_text(table, dialect) + key_where(table, dialect, scoped), "one")
+
+    return cached(table, dialect, ("load", scoped), build)
+
+
+def insert(
+    table: Table, dialect: Dialect, *, with_key: bool
+) -> tuple[Statement, tuple[ColumnSpec, ...]]:
+    """INSERT of one row; without `with_key` the database generates the key and returns it."""
+    columns = table.columns if with_key else _without_generated(table)
+
+    def build() -> Statement:
+        text = _insert_text(table, dialect, columns)
+        if with_key or table.generated is None:
+            return Statement(text, "count")
+        if dialect.name == "sqlite":
+            return Statement(text, "key")
+        return Statement(f"{text} RETURNING {dialect.column(table.generated)}", "key")
+
+    return cached(table, dialect, ("insert", with_key), build), columns
+
+
+def insert_or_ignore(
+    table: Table, dialect: Dialect, *, with_key: bool
+) -> tuple[Statement, tuple[ColumnSpec, ...]]:
+    """INSERT of one row unless a unique key stands in the way; returns the row's primary key."""
+    columns = table.columns if with_key else _without_generated(table)
+
+    def build() -> Statement:
+        key = ", ".join(dialect.read(column) for column in table.need_key())
+        text = f"{_insert_text(table, dialect, columns)} ON CONFLICT DO NOTHING RETURNING {key}"
+        return Statement(text, "one")
+
+    return cached(table, dialect, ("insert_or_ignore", with_key), build), columns
+
+
+def insert_many(table: Table, dialect: Dialect, *, ignore: bool) -> Statement:
+    """INSERT of whole rows, keys included, once for each row of values."""
+
+    def build() -> Statement:
+        text = _insert_text(table, dialect, table.columns)
+        return Statement(text + " ON CONFLICT DO NOTHING" if ignore else text, "many")
+
+    return cached(table, dialect, ("insert_many", ignore), build)
+
+
+def upsert(
+    table: Table,
+    dialect: Dialect,
+    on: tuple[ColumnSpec, ...],
+    update: tuple[ColumnSpec, ...],
+    *,
+    with_key: bool,
+    returning: bool,
+    many: bool = False,
+) -> tuple[Statement, tuple[ColumnSpec, ...]]:
+    """INSERT … ON CONFLICT (on) DO UPDATE, never touching a row of another scope.
+
+    With `returning`, the key of the row that was written comes back.
+    """
+    columns = table.columns if with_key else _without_generated(table)
+
+    def build() -> Statement:
+        target = ", ".join(dialect.column(column) for column in on)
+        text = f"{_insert_text(table, dialect, columns)} ON CONFLICT ({target}) DO "
+        if update:
+            sets = ", ".join(f"{dialect.column(c)} = excluded.{dialect.column(c)}" for c in update)
+            text += f"UPDATE SET {sets}"
+        elif table.scope is not None or returning:
+            same = dialect.column(on[0])
+            text += f"UPDATE SET {same} = excluded.{same}"
+        else:
+            text += "NOTHING"
+        if table.scope is not None:
+            scope = dialect.column(table.scope)
+            text += f" WHERE {dialect.quote(table.name)}.{scope} = excluded.{scope}"
+        if many:
+            return Statement(text, "many")
+        if returning:
+            key = ", ".join(dialect.read(column) for column in table.need_key())
+            return Statement(f"{text} RETURNING {key}", "one")
+        return Statement(text, "count")
+
+    key = ("upsert", on, update, with_key, returning, many)
+    return cached(table, dialect, key, build), columns
+
+
+def update_row(
+    table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...], scoped: bool
+) -> Statement:
+    """UPDATE of these columns in the row with this key; values, then key, then scope."""
+
+    def build() -> Statement:
+        sets = ", ".join(
+            f"{dialect.column(column)} = {dialect.bind(column.codec)}" for column in columns
+        )
+        return Statement(
+            f"UPDATE {dialect.quote(table.name)} SET {sets}{key_where(table, dialect, scoped)}",
+            "count",
+        )
+
+    return cached(table, dialect, ("update", columns, scoped), build)
+
+
+def delete_row(table: Table, dialect: Dialect, scoped: bool) -> Statement:
+    def build() -> Statement:
+        return Statement(
+            f"DELETE FROM {dialect.quote(table.name)}{key_where(table, dialect, scoped)}", "count"
+        )
+
+    return cached(table, dialect, ("delete", scoped), build)
+
+
+def highest_key(table: Table, dialect: Dialect) -> Statement:
+    assert table.generated is not None
+    key = dialect.column(table.generated)
+    return Statement(f"SELECT max({key}) FROM {dialect.quote(table.name)}", "one")
+
+
+def reserve_keys(table: Table, dialect: Dialect) -> Statement:
+    """PostgreSQL: as many new keys as the bound number, in order."""
+    return Statement(
+        f"SELECT nextval({_sequence(table, dialect)}) FROM generate_series(1, %s)", "all"
+    )
+
+
+def pass_keys(table: Table, dialect: Dialect) -> Statement:
+    """PostgreSQL: makes generated keys go on after an explicitly given one, bound twice."""
+    return Statement(
+        "SELECT setval(sequence, %s::bigint) FROM "
+        f"(SELECT {_sequence(table, dialect)} AS sequence) AS s "
+        "WHERE coalesce(pg_sequence_last_value(sequence), 0) < %s::bigint",
+        "none",
+        control=True,
+    )
+
+
+def _sequence(table: Table, dialect: Dialect) -> str:
+    assert table.generated is not None
+    name = dialect.quote(table.name).replace("'", "''")
+    key = table.generated.name.replace("'", "''").replace("%", "%%")
+    return f"pg_get_serial_sequence('{name}', '{key}')::regclass"
+
+
+def _without_generated(table: Table) -> tuple[ColumnSpec, ...]:
+    return tuple(column for column in table.columns if column is not table.generated)
+
+
+def _insert_text(table: Table, dialect: Dialect, columns: Sequence[ColumnSpec]) -> str:
+    if not columns:
+        return f"INSERT INTO {dialect.quote(table.name)} DEFAULT VALUES"
+    names = ", ".join(dialect.column(column) for column in columns)
+    marks = ", ".join(dialect.bind(column.codec) for column in columns)
+    return f"INSERT INTO {dialect.quote(table.name)} ({names}) VALUES ({marks})"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a reading verb was asked for, before it is SQL."""
+
+    expressions: tuple[Any, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    order_by: OrderBy = None
+    limit: int | None = None
+    offset: int | None = None
+    on_invalid: OnInvalid = "raise"
+
+
+def select(
+    table: Table, dialect: Dialect, query: Query, scope_value: ScopeValue
+) -> tuple[Statement, list[Any]]:
+    """SELECT of whole rows, and its values. Text of keyword filters is cached by their shape."""
+    scope = scope_value(table) if table.scope is not None else None
+    if query.on_invalid != "raise":
+        statement, params = _select(table, dialect, query, scope_value)
+        return replace(statement, reader=lenient_reader(table, query.on_invalid)), params
+    shape = _shape(query, scope is not None)
+    if shape is None:
+        return _select(table, dialect, query, scope_value)
+    found = table.cache.get((dialect.name, shape))
+    if found is None:
+        statement, params = _select(table, dialect, query, scope_value)
+        table.cache[dialect.name, shape] = (statement, _operands(table, dialect, query))
+        return statement, params
+    statement, operands = found
+    params = []
+    if scope is not None:
+        params.append(dialect.encoder(table.scope.codec)(scope))  # type: ignore[union-attr]  # scoped
+    for codec, label, value in zip(*operands, query.filters.values(), strict=True):
+        params.append(operand(dialect, label, codec, value))
+    params.extend(limits(query))
+    return statement, params
+
+
+_SCALARS = frozenset((int, str, float, bool, bytes, datetime, date, UUID))
+_SIMPLE = frozenset(("eq", "ne", "gt", "lt", "gte", "lte"))
+
+
+def _shape(query: Query, scoped: bool) -> tuple[Any, ...] | None:
+    """What decides the text of a query whose filters are plain comparisons, else None."""
+    if query.expressions or not (query.order_by is None or isinstance(query.order_by, str)):
+        return None
+    for value in query.filters.values():
+        if value.__class__ not in _SCALARS:
+            return None
+    for key in query.filters:
+        if "__" in key and key.partition("__")[0] not in _SIMPLE:
+            return None
+        if key.count("__") > 1:
+            return None
+    return (
+        "select",
+        tuple(query.filters),
+        query.order_by,
+        query.limit is None,
+        query.offset is None,
+        scoped,
+    )
+
+
+def _operands(table: Table, dialect: Dialect, query: Query) -> tuple[list[Codec], list[str]]:
+    nodes = keyword_conditions([Source(table)], query.filters)
+    lefts = [node.left for node in nodes if isinstance(node, Comparison)]
+    return [left.codec for left in lefts], [left.label for left in lefts]
+
+
+def _select(
+    table: Table, dialect: Dialect, query: Query, scope_value: ScopeValue
+) -> tuple[Statement, list[Any]]:
+    compiler = Compiler(dialect, [Source(table)], scope_value)
+    tail = tail_of(compiler, query)
+    return Statement(select_text(table, dialect) + tail, "all", reader(table)), compiler.params
+
+
+def tail_of(compiler: Compiler, query: Query) -> str:
+    """The clauses after FROM, with their values left in the compiler."""
+    tail = where_of(compiler, query.expressions, query.filters)
+    tail += compiler.order(ordering(compiler.sources, query.order_by))
+    tail += limit_text(compiler.dialect, query)
+    compiler.params.extend(limits(query))
+    return tail
+
+
+def where_of(compiler: Compiler, expressions: Sequence[Any], filters: Mapping[str, Any]) -> str:
+    """The WHERE clause of filters and of the scope, which comes first."""
+    terms = compiler.scope_conditions()
+    nodes = conditions_of(compiler.sources, expressions, filters)
+    terms.extend(compiler.condition(node) for node in nodes)
+    return " WHERE " + " AND ".join(terms) if terms else ""
+
+
+def limit_text(dialect: Dialect, query: Query) -> str:
+    text = ""
+    if query.limit is not None:
+        text += f" LIMIT {dialect.mark}"
+    if query.offset is not None:
+        if query.limit is None and dialect.name == "sqlite":
+            text += " LIMIT -1"
+        text += f" OFFSET {dialect.mark}"
+    return text
+
+
+def limits(query: Query) -> list[int]:
+    """The values of LIMIT and OFFSET.
+
+    Raises:
+        FilterError: one of them is not a number from 0 on.
+    """
+    found: list[int] = []
+    for name, value in (("limit", query.limit), ("offset", query.offset)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT_MAX:
+            raise FilterError(f"{name} takes a number from 0 on, not {value!r}")
+        found.append(value)
+    return found
