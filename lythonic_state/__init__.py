@@ -1,12 +1,14 @@
 """Typed persistence in which Pydantic models are the tables, on SQLite and PostgreSQL.
 
-This is the door: it re-exports what users rely on and holds nothing else.
+This is the door: it re-exports what users rely on and holds nothing else. Rooms that a program
+may do without, such as those that open connections, are imported when a name of theirs is used.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .codecs import KNOWN_TYPES, KnownType, KnownTypes
-from .connection import Opener, Pool, Transaction, open_db, open_pool, open_sqlite_db, transaction
 from .drivers.observe import (
     StatementCount,
     StatementEvent,
@@ -47,7 +49,6 @@ from .filters import (
     or_,
     sum_,
 )
-from .json_base import JsonBase
 from .model import Col, DbModel, column
 from .paging import Page
 from .query import Left, children, execute_sql, join, left, parents, select_columns
@@ -65,7 +66,22 @@ from .table import (
     Transient,
     Unique,
 )
-from .user import Scoped, User, UserContext, UserInfo, UserOwned
+
+if TYPE_CHECKING:
+    from .connection import (
+        Opener,
+        Pool,
+        Transaction,
+        open_db,
+        open_pool,
+        open_sqlite_db,
+        transaction,
+    )
+    from .json_base import JsonBase
+    from .migrate.changes import Change
+    from .migrate.plan import Plan
+    from .schema import DbFile, Schema
+    from .user import Scoped, User, UserContext, UserInfo, UserOwned
 
 __version__ = "0.1.0"
 
@@ -76,6 +92,7 @@ __all__ = [
     "AllTenants",
     "AltKey",
     "AsyncConnection",
+    "Change",
     "Check",
     "Col",
     "Column",
@@ -84,6 +101,7 @@ __all__ = [
     "ConstraintViolation",
     "DatabaseBusy",
     "DatabaseError",
+    "DbFile",
     "DbModel",
     "Expression",
     "FilterError",
@@ -100,10 +118,12 @@ __all__ = [
     "Opener",
     "Order",
     "Page",
+    "Plan",
     "Pool",
     "PrimaryKey",
     "RenamedFrom",
     "RowError",
+    "Schema",
     "SchemaError",
     "ScopeContext",
     "Scoped",
@@ -147,3 +167,37 @@ __all__ = [
     "sum_",
     "transaction",
 ]
+
+_LATER = {
+    "Opener": "connection",
+    "Pool": "connection",
+    "Transaction": "connection",
+    "open_db": "connection",
+    "open_pool": "connection",
+    "open_sqlite_db": "connection",
+    "transaction": "connection",
+    "JsonBase": "json_base",
+    "Change": "migrate.changes",
+    "Plan": "migrate.plan",
+    "DbFile": "schema",
+    "Schema": "schema",
+    "Scoped": "user",
+    "User": "user",
+    "UserContext": "user",
+    "UserInfo": "user",
+    "UserOwned": "user",
+}
+
+
+def __getattr__(name: str) -> Any:
+    room = _LATER.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f".{room}", __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

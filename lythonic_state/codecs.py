@@ -12,21 +12,30 @@ Decoding does not ask which database a value came from: each form names itself b
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from functools import lru_cache, partial
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
+from enum import Enum, Flag
+from functools import cached_property, lru_cache, partial
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 from uuid import UUID
 
 import pydantic
-from pydantic import AwareDatetime, BaseModel, NaiveDatetime, TypeAdapter
-from pydantic_core import to_json
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    NaiveDatetime,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError, core_schema, to_json
 from typing_extensions import TypeAliasType, is_typeddict
 
 from .errors import InvalidValue, SchemaError
@@ -96,7 +105,12 @@ def encode_bool(value: Any) -> Any:
 def encode_float(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidValue(f"expected a float, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise InvalidValue("the int is too large for a float column") from error
+    if number != value and value == value:
+        raise InvalidValue(f"{value} is not exact as a float; give a float")
     if number != number:
         raise InvalidValue(
             "NaN has no place in a float column (SQLite keeps it as NULL, and it sorts "
@@ -366,6 +380,9 @@ PATH = Codec(
 # --- decimals -------------------------------------------------------------------------------
 
 
+_EXACTLY = Context(prec=64, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact])
+
+
 def canonical_decimal(value: Decimal) -> str:
     """The one text that all equal decimals share: `Decimal("1.50")` and `Decimal("1.5")` are
     both "1.5"."""
@@ -399,28 +416,51 @@ def encode_decimal_postgres(value: Any) -> Any:
     number = _as_decimal(value)
     if not number.is_finite():
         raise InvalidValue(f"{number} cannot be stored in a decimal column")
-    return number
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if number and (number.adjusted() > 131_071 or exponent < -16_383):
+        raise InvalidValue(
+            f"{_short(number)} does not fit PostgreSQL's NUMERIC, which holds 131072 digits before "
+            "the decimal point and 16383 after it"
+        )
+    return number or Decimal(0)  # without the sign of a negative zero
 
 
-def scaled_ratio(value: Any, scale: int) -> tuple[int, int]:
-    """`value * 10**scale` as an exact fraction (numerator, denominator)."""
-    numerator, denominator = _as_decimal(encode_decimal_postgres(value)).as_integer_ratio()
-    from math import gcd
+def scaled_floor(value: Any, scale: int) -> tuple[int, bool]:
+    """The largest integer up to `value * 10**scale`, and whether it is exactly that.
 
-    numerator *= 10**scale
-    divisor = gcd(numerator, denominator)
-    return numerator // divisor, denominator // divisor
+    Raises:
+        InvalidValue: it does not fit 64 bits.
+    """
+    number = _as_decimal(value)
+    if not number.is_finite():
+        raise InvalidValue(f"{number} cannot be stored in a decimal column")
+    try:
+        if number.adjusted() > 40:  # a number that would fill the memory when written out
+            raise Inexact
+        shifted = _EXACTLY.scaleb(number, scale)
+    except Inexact:
+        floor = INT_MAX + 1
+    else:
+        floor = int(shifted)
+        if floor == shifted and INT_MIN <= floor <= INT_MAX:
+            return floor, True
+        floor -= floor > shifted
+    if not INT_MIN <= floor <= INT_MAX:
+        raise InvalidValue(f"{_short(number)} does not fit a decimal column of 18 digits")
+    return floor, False
 
 
 def encode_decimal_scaled(scale: int, value: Any) -> Any:
-    numerator, denominator = scaled_ratio(value, scale)
-    if denominator != 1:
+    number, exact = scaled_floor(value, scale)
+    if not exact:
         raise InvalidValue(f"{value} has more than {scale} decimal places")
-    return encode_int(numerator)
+    return number
 
 
 def decode_decimal_scaled(scale: int, value: Any) -> Any:
-    return Decimal(value).scaleb(-scale) if type(value) is int else _decode_decimal(value)
+    # in a context of its own, since the user's may round
+    return _EXACTLY.scaleb(Decimal(value), -scale) if type(value) is int else _decode_decimal(value)
 
 
 def _decode_decimal(value: Any) -> Any:
@@ -460,7 +500,7 @@ def _decimal_scaled(scale: int) -> Codec:
 
 def _decimal(metadata: Sequence[Any]) -> Codec:
     limits: dict[str, Any] = {}
-    for item in metadata:
+    for item in flat_notes(metadata):
         for name in ("max_digits", "decimal_places"):
             found = getattr(item, name, None)
             if found is not None:
@@ -509,7 +549,10 @@ def _choice_codec(name: str, values: Sequence[Any], of: type[Enum] | None) -> Co
 
     return Codec(
         "enum" if of else "literal",
-        (of, *plain.accepts) if of else plain.accepts,
+        (
+            *dict.fromkeys(type(value) for value in values if isinstance(value, Enum)),
+            *plain.accepts,
+        ),
         plain.sqlite_type,
         plain.postgres_type,
         encode,
@@ -525,85 +568,95 @@ def _choice_codec(name: str, values: Sequence[Any], of: type[Enum] | None) -> Co
 # --- JSON -----------------------------------------------------------------------------------
 
 _EXACT = frozenset(
-    "none bool int str date time datetime timedelta uuid decimal enum literal nullable default "
+    "none bool int str date timedelta uuid decimal enum literal nullable default "
     "model model-fields model-field list set frozenset tuple dict dataclass dataclass-args "
     "dataclass-field typed-dict typed-dict-field definitions definition-ref url "
-    "json-or-python lax-or-strict chain".split()
+    "json-or-python lax-or-strict chain float".split()
 )
-_EXACT_KEYS = frozenset("str int uuid date enum literal".split())
+_EXACT_KEYS = frozenset("str int uuid date".split())
+_JSON_CONFIG = ConfigDict(
+    ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings"
+)
+_JSON_MENDS = (
+    "bytes that are not UTF-8 need ser_json_bytes='base64' and val_json_bytes='base64', and "
+    "infinities ser_json_inf_nan='strings', in the model_config of the model that holds them"
+)
 
 
 class JsonCodec:
     """Values as JSON text through pydantic's own serializer and validator of the declared type.
 
-    The text is exact or refused. Types whose JSON always comes back equal are written straight;
-    for others (unions, floats, bytes, Any, custom validators) each value is read back before it
-    is stored, and `InvalidValue` says what would have changed.
+    Fields stand under their names, not under their aliases. The text is exact or refused: types
+    whose JSON always comes back equal are written straight; for others (unions, bytes, datetimes
+    with their odd offsets, Any, custom validators, models with subclasses) each value is read
+    back before it is stored, and `InvalidValue` says that it would have changed.
     """
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
-        self._adapter: TypeAdapter[Any] | None = None
-        self._exact = False
-        self._floats = False
-        self._sorted = get_origin(annotation) in (set, frozenset) or annotation in (set, frozenset)
 
-    @property
+    @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        if self._adapter is None:
-            adapter: TypeAdapter[Any] = TypeAdapter(self.annotation)
-            kinds = _schema_kinds(adapter.core_schema)
-            self._floats = "float" in kinds
-            self._exact = kinds <= _EXACT | {"float"}
-            self._adapter = adapter
-        return self._adapter
+        try:
+            return TypeAdapter(self.annotation, config=_JSON_CONFIG)
+        except pydantic.PydanticUserError:  # a model, a dataclass or a TypedDict has its own
+            return TypeAdapter(self.annotation)
+
+    @cached_property
+    def _nature(self) -> _Nature:
+        return _nature_of(self.adapter.core_schema)
 
     def encode(self, value: Any) -> str:
-        adapter = self.adapter
-        try:
-            text = adapter.serializer.to_json(value).decode()
-        except Exception as error:
-            raise InvalidValue(
-                f"{_short(value)} cannot be written as JSON: {error}; bytes that are not UTF-8 "
-                "need ser_json_bytes='base64' and val_json_bytes='base64' in their model_config"
-            ) from error
-        if self._sorted:
-            text = _sorted_array(text)
+        nature = self._nature
+        text = None
+        if nature.exact and not any(kind.__subclasses__() for kind in nature.classes):
+            try:
+                text = self.adapter.serializer.to_json(
+                    value, by_alias=False, warnings="error"
+                ).decode()
+            except ValueError:  # the slow way finds out more
+                pass
+        if text is None or (nature.floats and _ODD_FLOAT(text)):
+            text = self._checked(value)
+        elif nature.sets:
+            text = _with_sorted_sets(value, text)
         if "\\u0000" in text and "\0" in _all_text(text):
             raise InvalidValue(f"text with a NUL character cannot be stored: {_short(value)}")
-        if self._exact and not (self._floats and ("null" in text or "NaN" in text)):
-            return text
-        return self._checked(value, text)
+        return text
 
-    def _checked(self, value: Any, text: str) -> str:
-        """`text` if it reads back as `value`, or a text that does, or an error."""
-        if self._reads_back(value, text):
-            return text
-        import json
-
+    def _checked(self, value: Any) -> str:
+        """A text that reads back as `value`, or an error."""
         try:
-            raw = self.adapter.dump_python(value, mode="json")
-            named = json.dumps(_name_infinities(raw), ensure_ascii=False, separators=(",", ":"))
-        except (TypeError, ValueError) as error:
-            raise InvalidValue(f"{_short(value)} cannot be written as JSON: {error}") from error
-        if self._reads_back(value, named):
-            return named
-        raise InvalidValue(
-            f"{_short(value)} does not come back exactly from JSON; declare its type more closely"
-        )
-
-    def _reads_back(self, value: Any, text: str) -> bool:
+            text = self.adapter.serializer.to_json(value, by_alias=False, warnings=False).decode()
+        except Exception as error:
+            raise InvalidValue(
+                f"{_short(value)} cannot be written as JSON: {_one_line(error)}; {_JSON_MENDS}"
+            ) from error
+        text = _plain_numbers(_with_sorted_sets(value, text))
         try:
-            again = self.decode(text)
-        except ValueError:
-            return False
-        return again == value and _same_types(again, value)
+            if not _same(self.decode(text), value):
+                raise ValueError("it would come back as another value")
+        except ValueError as error:
+            why = _one_line(error)
+            if _holds_nan(value):
+                why = "NaN has no place in JSON; use None"
+            raise InvalidValue(
+                f"{_short(value)} does not come back exactly from JSON: {why} "
+                f"(declare its type more closely; {_JSON_MENDS})"
+            ) from error
+        return text
 
     def decode(self, value: Any) -> Any:
         """The value behind JSON text, or behind what a driver has parsed already."""
-        if isinstance(value, (str, bytes)):
-            return self.adapter.validator.validate_json(value)
-        return self.adapter.validate_json(to_json(value))
+        text = value if isinstance(value, (str, bytes)) else to_json(value)
+        return self.adapter.validator.validate_json(text, by_alias=False, by_name=True)
+
+    def convert(self, value: Any) -> Any:
+        """The value that a filter means by `value`: a model, or a dict of its fields."""
+        try:
+            return self.adapter.validate_python(value, by_alias=True, by_name=True)
+        except ValidationError as error:
+            raise InvalidValue(f"{_short(value)} is no value of its: {_one_line(error)}") from error
 
 
 def _short(value: Any) -> str:
@@ -611,37 +664,113 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _same_types(a: Any, b: Any) -> bool:
-    """Whether equal values are of equal types too (1 is not 1.0, a tuple is not a list)."""
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        return f"{place}: {first['msg']}" if place else first["msg"]
+    return str(error)
+
+
+_ODD_FLOAT = re.compile(r"\b(?:null|NaN|Infinity)\b").search
+_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?[eE][+-]?\d+)|-?(?:Infinity|NaN)')
+
+
+def _plain_numbers(text: str) -> str:
+    """JSON text whose floats look like floats after PostgreSQL has read them: JSONB makes 1e16
+    an integer, but keeps 10000000000000000.0. Bare infinities become their names."""
+
+    def plain(match: re.Match[str]) -> str:
+        whole = match[0]
+        if whole.startswith('"'):
+            return whole
+        if match[1] is None:
+            return f'"{whole}"'
+        written = format(Decimal(whole), "f")
+        return written if "." in written else written + ".0"
+
+    return _NUMBER.sub(plain, text)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are equal and of equal types (1 is not 1.0, a tuple is not a list)."""
     if type(a) is not type(b):
-        return False
+        # an int may stand where a float is declared (as an unvalidated default)
+        return {type(a), type(b)} == {int, float} and bool(a == b)
     if isinstance(a, BaseModel):
-        a, b = a.__dict__, b.__dict__
+        return _same(a.__dict__, b.__dict__) and _same(a.__pydantic_extra__, b.__pydantic_extra__)
+    if dataclasses.is_dataclass(a):
+        return all(
+            _same(getattr(a, item.name), getattr(b, item.name)) for item in dataclasses.fields(a)
+        )
     if isinstance(a, Mapping):
-        return all(_same_types(item, b[key]) for key, item in a.items()) and (
-            {type(key) for key in a} == {type(key) for key in b}
+        return (
+            len(a) == len(b)
+            and all(key in b and _same(item, b[key]) for key, item in a.items())
+            and {(key, type(key)) for key in a} == {(key, type(key)) for key in b}
         )
     if isinstance(a, (list, tuple)):
-        return all(_same_types(x, y) for x, y in zip(a, b, strict=True))
-    return True
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, (set, frozenset)):
+        return {(item, type(item)) for item in a} == {(item, type(item)) for item in b}
+    return bool(a == b)
 
 
-def _name_infinities(value: Any) -> Any:
-    """Infinities by the names that pydantic reads as floats; NaN never compares equal."""
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _name_infinities(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_name_infinities(item) for item in value]
-    return value
+def _parts(value: Any) -> Mapping[str, Any] | None:
+    """The fields of a model or a dataclass, by name."""
+    if isinstance(value, BaseModel):
+        return {**value.__dict__, **(value.__pydantic_extra__ or {})}
+    if dataclasses.is_dataclass(value):
+        return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    return None
 
 
-def _sorted_array(text: str) -> str:
+def _holds_nan(value: Any) -> bool:
+    if isinstance(value, (float, Decimal)):
+        return value != value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(map(_holds_nan, value))
+    inner = value if isinstance(value, Mapping) else _parts(value)
+    return inner is not None and any(map(_holds_nan, inner.values()))
+
+
+def _with_sorted_sets(value: Any, text: str) -> str:
+    """The JSON text with the elements of sets in order, so that equal values are equal texts."""
     import json
 
-    items = [json.dumps(item, ensure_ascii=False, sort_keys=True) for item in json.loads(text)]
-    return "[" + ",".join(sorted(items)) + "]"
+    if not _holds_set(value):
+        return text
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        return text
+    return json.dumps(_sorted_sets(value, raw), ensure_ascii=False, separators=(",", ":"))
+
+
+def _holds_set(value: Any) -> bool:
+    if isinstance(value, (set, frozenset)):
+        return True
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_set, value))
+    inner = value if isinstance(value, Mapping) else _parts(value)
+    return inner is not None and any(map(_holds_set, inner.values()))
+
+
+def _sorted_sets(value: Any, raw: Any) -> Any:
+    import json
+
+    if isinstance(raw, list):
+        if isinstance(value, (list, tuple, set, frozenset)) and len(value) == len(raw):
+            raw = [_sorted_sets(item, inner) for item, inner in zip(value, raw, strict=True)]
+        if isinstance(value, (set, frozenset)):
+            raw.sort(key=lambda item: json.dumps(item, ensure_ascii=False, sort_keys=True))
+    elif isinstance(raw, dict):
+        if isinstance(value, Mapping) and len(value) == len(raw):
+            pairs = zip(value.values(), raw.items(), strict=True)
+            return {key: _sorted_sets(item, inner) for item, (key, inner) in pairs}
+        fields = _parts(value) or {}
+        return {key: _sorted_sets(fields.get(key), inner) for key, inner in raw.items()}
+    return raw
 
 
 def _all_text(text: str) -> str:
@@ -669,34 +798,41 @@ def canonical_json(text: str) -> str:
     """JSON text with sorted keys and without spaces, so that equal values are equal texts."""
     import json
 
-    return json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(
+        json.loads(text, parse_float=_number),
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
 
 
-def _schema_kinds(schema: Any) -> set[str]:
-    """The kinds of core schema that a value may pass through; unsure ones appear as such."""
+def _number(text: str) -> int | float:
+    """A float of JSON, or the integer that it equals."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+@dataclass(frozen=True, slots=True)
+class _Nature:
+    """What a core schema says of its JSON: whether it always comes back, and what may hinder."""
+
+    exact: bool
+    floats: bool
+    sets: bool
+    classes: frozenset[type]
+    """Models and dataclasses in it: a value may be of a subclass, of which JSON knows nothing."""
+
+
+def _nature_of(schema: Any) -> _Nature:
     kinds: set[str] = set()
+    classes: set[type] = set()
 
     def walk(node: Any) -> None:
         if isinstance(node, dict):
-            kind = node.get("type")
-            if isinstance(kind, str):
-                if kind == "dict":
-                    keys = node.get("keys_schema", {"type": "any"})
-                    if keys.get("type") not in _EXACT_KEYS:
-                        kinds.add("dict with keys of " + str(keys.get("type")))
-                if kind in ("list", "set", "frozenset") and "items_schema" not in node:
-                    kinds.add("any")
-                if kind == "enum" and not all(
-                    type(member.value) in (str, int) for member in node["members"]
-                ):
-                    kinds.add("enum of other values")
-                if kind in ("model-fields", "typed-dict", "dataclass-args") and (
-                    node.get("extra_behavior") == "allow" or node.get("computed_fields")
-                ):
-                    kinds.add("open fields")
-                if "serialization" in node:
-                    kinds.add("custom serialization")
-                kinds.add(kind)
+            if isinstance(node.get("type"), str):
+                kinds.update(_kinds(node))
+                if node["type"] in ("model", "dataclass"):
+                    classes.add(node["cls"])
             for key, item in node.items():
                 if key not in ("metadata", "members", "expected", "default", "cls", "config"):
                     walk(item)
@@ -705,7 +841,38 @@ def _schema_kinds(schema: Any) -> set[str]:
                 walk(item)
 
     walk(schema)
-    return kinds
+    return _Nature(
+        kinds <= _EXACT, "float" in kinds, bool(kinds & {"set", "frozenset"}), frozenset(classes)
+    )
+
+
+def _kinds(node: Mapping[str, Any]) -> Iterator[str]:
+    """The kind of one core schema, and what about it makes JSON inexact."""
+    kind = node["type"]
+    yield kind
+    if kind == "dict":
+        keys = node.get("keys_schema", {"type": "any"})
+        if keys.get("type") not in _EXACT_KEYS:
+            yield "dict with keys of " + str(keys.get("type"))
+        if "values_schema" not in node:
+            yield "any"
+    if kind in ("list", "set", "frozenset") and "items_schema" not in node:
+        yield "any"
+    if kind == "enum" and any(type(item.value) not in (str, int) for item in node["members"]):
+        yield "enum of other values"
+    if kind in ("model-fields", "typed-dict", "dataclass-args") and node.get("computed_fields"):
+        yield "computed fields"
+    config = node.get("config") or {}
+    if "allow" in (node.get("extra_behavior"), config.get("extra_fields_behavior")):
+        yield "open fields"
+    if node.get("serialization_exclude") or node.get("custom_init") or node.get("post_init"):
+        yield "fields that JSON leaves out"
+    if kind == "dataclass-field" and (node.get("init") is False or node.get("init_only")):
+        yield "fields that JSON leaves out"
+    if config.get("ser_json_timedelta", "iso8601") != "iso8601":
+        yield "times as numbers"
+    if "serialization" in node:
+        yield "custom serialization"
 
 
 _JSON_MEND = "compare a path inside it instead, such as Model.field['key']"
@@ -724,6 +891,7 @@ def _json(annotation: Any) -> Codec:
         lax=False,
         ordering=None,
         ordering_mend=_JSON_MEND,
+        converter=codec.convert,
     )
 
 
@@ -813,14 +981,14 @@ class KnownTypes:
         for base in type_.__mro__:
             if base in self._types:
                 return self._types[base]
+        if type_.__module__ == "pydantic.networks" and hasattr(type_, "build"):
+            self.register(type_)  # pydantic's URLs, which are costly to import for nothing
+            return self._types[type_]
         return None
 
 
 KNOWN_TYPES = KnownTypes()
 """The registry that maps a Python type to and from string, JSON and the database."""
-
-for _type in (pydantic.AnyUrl,):
-    KNOWN_TYPES.register(_type)
 
 
 def _known(known: KnownType) -> Codec:
@@ -862,6 +1030,29 @@ def _is_structured(annotation: Any) -> bool:
     if dataclasses.is_dataclass(origin) or issubclass(origin, (BaseModel, *_CONTAINERS)):
         return True
     return origin.__module__ == "collections.abc"
+
+
+def inner_notes(annotation: Any) -> list[Any]:
+    """What is annotated inside `Annotated[int, …] | None` or a type alias, where pydantic
+    leaves it."""
+    found: list[Any] = []
+    while True:
+        annotation = _unwrap(annotation, found)
+        if get_origin(annotation) not in (typing.Union, types.UnionType):
+            return found
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        if len(members) != 1:
+            return found
+        annotation = members[0]
+
+
+def flat_notes(metadata: Iterable[Any]) -> Iterator[Any]:
+    """Metadata with that of each `Field(…)` in its place."""
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            yield from item.metadata
+        else:
+            yield item
 
 
 def _unwrap(annotation: Any, metadata: list[Any]) -> Any:
@@ -926,6 +1117,11 @@ def _scalar(bare: Any, metadata: Sequence[Any]) -> Codec:
         known = KNOWN_TYPES.get(bare)
         if known is not None:
             return _known(known)
+        if issubclass(bare, Flag):
+            raise SchemaError(
+                f"{bare.__name__} is a Flag, whose combinations no column holds; "
+                "use int, or set[…] of an Enum"
+            )
         if issubclass(bare, Enum):
             return _choice_codec(bare.__name__, list(bare), bare)
         for base, codec in _BY_CLASS:
@@ -984,3 +1180,71 @@ def _by_core_schema(bare: Any) -> Codec:
         f"{bare!r} is not a type that a column can hold; use one of the documented types, "
         "or register it: KNOWN_TYPES.register(...)"
     )
+
+
+# --- registered types inside models ---------------------------------------------------------
+
+
+class _KnownSchema:
+    """Left in an annotation, so that pydantic treats a registered type as it was registered."""
+
+    def __init__(self, known: KnownType) -> None:
+        self.known = known
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        known = self.known
+
+        def read(value: Any) -> Any:
+            if isinstance(value, known.python_type):
+                return value
+            try:
+                return known.from_str(value) if isinstance(value, str) else known.from_json(value)
+            except Exception as error:
+                raise PydanticCustomError(
+                    "registered_type",
+                    "Input should be a valid {name}: {error}",
+                    {"name": known.python_type.__name__, "error": str(error)},
+                ) from error
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                known.to_json, when_used="json"
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string"} if self.known.to_json is self.known.to_str else {}
+
+
+def with_known_types(annotation: Any) -> Any:
+    """The annotation in which registered types that pydantic lacks can be validated and written;
+    the very same annotation where there is none."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        known = KNOWN_TYPES.get(annotation)
+        if known is None or _pydantic_knows(annotation):
+            return annotation
+        return Annotated[annotation, _KnownSchema(known)]
+    if get_origin(annotation) is Literal:
+        return annotation
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        inner = with_known_types(arguments[0])
+        changed: Any = annotation if inner is arguments[0] else Annotated[(inner, *arguments[1:])]
+        return changed
+    inside = tuple(map(with_known_types, arguments))
+    if all(new is old for new, old in zip(inside, arguments, strict=True)):
+        return annotation
+    origin = get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[inside]  # noqa: UP007  # of a tuple
+    return origin[inside]
+
+
+@lru_cache(maxsize=256)
+def _pydantic_knows(type_: type) -> bool:
+    try:
+        TypeAdapter(type_)
+    except pydantic.errors.PydanticSchemaGenerationError:
+        return False
+    return True

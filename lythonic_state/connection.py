@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import queue
 import sqlite3
-import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
@@ -156,6 +155,8 @@ class _SqliteOptions:
         return conn
 
     def _prepare(self, conn: sqlite3.Connection) -> None:
+        if self.readonly and self.path == ":memory:":
+            run_control(conn, "PRAGMA query_only=ON")
         run_control(conn, "PRAGMA foreign_keys=ON")
         row = sqlite_driver.execute(conn, Statement("PRAGMA foreign_keys", "one", control=True), ())
         if row != (1,):
@@ -175,23 +176,36 @@ def run_control(conn: sqlite3.Connection, sql: str) -> None:
 def _sqlite(options: _SqliteOptions, commit: bool) -> Iterator[sqlite3.Connection]:
     conn = options.connect()
     try:
-        yield conn
-        _leave_sqlite(conn, commit)
-    except BaseException:
-        conn.rollback()
-        raise
+        with _left_sqlite(conn, commit):
+            yield conn
     finally:
         conn.close()
 
 
-def _leave_sqlite(conn: sqlite3.Connection, commit: bool) -> None:
-    if not conn.in_transaction:
-        return
-    if commit:
-        run(conn, "read", _one_step, control("COMMIT"))
-        return
+@contextmanager
+def _left_sqlite(conn: sqlite3.Connection, commit: bool) -> Iterator[None]:
+    """What happens to the open transaction at the end of a block."""
+    try:
+        yield
+        if not _is_in_transaction(conn):
+            return
+        if commit:
+            run(conn, "read", _one_step, control("COMMIT"))
+            return
+    except BaseException:
+        if _is_in_transaction(conn):
+            conn.rollback()
+        raise
     conn.rollback()
     _warn()
+
+
+def _is_in_transaction(conn: Any) -> bool:
+    """Whether a SQLite connection, which the user may have closed, has a transaction open."""
+    try:
+        return bool(conn.in_transaction)
+    except (sqlite3.ProgrammingError, ValueError):
+        return False
 
 
 def _warn() -> None:
@@ -214,18 +228,30 @@ async def _aiosqlite(options: _SqliteOptions, commit: bool) -> AsyncIterator[aio
 
     conn = await connect_aiosqlite(options)
     try:
-        yield conn
-        if conn.in_transaction:
-            if commit:
-                await run(conn, "read", _one_step, control("COMMIT"))
-            else:
-                await conn.rollback()
-                _warn()
-    except BaseException:
-        await finish(conn.rollback())
-        raise
+        async with _left_aiosqlite(conn, commit):
+            yield conn
     finally:
         await finish(conn.close())
+
+
+@asynccontextmanager
+async def _left_aiosqlite(conn: aiosqlite.Connection, commit: bool) -> AsyncIterator[None]:
+    from .drivers.worker import finish
+
+    try:
+        yield
+        if not _is_in_transaction(conn):
+            return
+        if commit:
+            await run(conn, "read", _one_step, control("COMMIT"))
+            return
+    except BaseException:
+        # what was cancelled may still be under way in the thread, so it is not asked beforehand
+        with suppress(ValueError):
+            await finish(conn.rollback())
+        raise
+    await finish(conn.rollback())
+    _warn()
 
 
 async def connect_aiosqlite(options: _SqliteOptions) -> aiosqlite.Connection:
@@ -268,7 +294,7 @@ def _postgres(url: str, commit: bool, readonly: bool) -> Iterator[Any]:
         yield conn
         _leave_postgres(conn, commit)
     except BaseException:
-        if not conn.closed:
+        with suppress(_psycopg().Error):  # a connection that is lost has nothing to roll back
             conn.rollback()
         raise
     finally:
@@ -323,7 +349,7 @@ async def _postgres_async(url: str, commit: bool, readonly: bool) -> AsyncIterat
         yield conn
         await _leave_postgres_async(conn, commit)
     except BaseException:
-        if not conn.closed:
+        with suppress(psycopg.Error):
             await finish(conn.rollback())
         raise
     finally:
@@ -430,6 +456,15 @@ class Pool:
         """
         raise NotImplementedError
 
+    _colour: Literal["sync", "async"] | None = None
+
+    def _need(self, colour: Literal["sync", "async"]) -> None:
+        if self._colour != colour:
+            way = "with" if colour == "sync" else "async with"
+            raise StateError(
+                f"open the pool with `{way} open_pool(…) as pool:` before `{way} pool.connection()`"
+            )
+
     def __enter__(self) -> Pool:
         raise NotImplementedError
 
@@ -453,31 +488,22 @@ class _SqlitePool(Pool):
         self._writers: Any = None
         self._readers: Any = None
         self._made: list[Any] = []
-        self._colour: Literal["sync", "async"] | None = None
 
     def connection(
         self, *, readonly: bool = False, commit: bool = False
     ) -> Opener[SyncConnection, AsyncConnection]:
         return Opener(lambda: self._sync(readonly, commit), lambda: self._async(readonly, commit))
 
-    def _need(self, colour: Literal["sync", "async"]) -> None:
-        if self._colour != colour:
-            way = "with" if colour == "sync" else "async with"
-            raise StateError(
-                f"open the pool with `{way} open_pool(…) as pool:` before `{way} pool.connection()`"
-            )
-
     # sync
 
     def __enter__(self) -> Pool:
-        self._begin("sync", queue.LifoQueue, threading.Lock())
+        self._begin("sync", queue.LifoQueue)
         return self
 
-    def _begin(self, colour: Literal["sync", "async"], kind: Any, lock: Any) -> None:
+    def _begin(self, colour: Literal["sync", "async"], kind: Any) -> None:
         if self._colour is not None:
             raise StateError("this pool is open already")
         self._colour = colour
-        self._lock = lock
         self._writers, self._readers = kind(), kind()
         self._writers.put_nowait(None)
         for _ in range(self._size):
@@ -502,19 +528,28 @@ class _SqlitePool(Pool):
                     self._writer_options.connect().close()
                 conn = options.connect()
                 self._made.append(conn)
-            try:
+            with _left_sqlite(conn, commit):
+                self._only_reading(conn, readonly)
                 yield conn
-                _leave_sqlite(conn, commit)
-            except BaseException:
-                conn.rollback()
-                raise
         finally:
-            idle.put_nowait(conn)
+            idle.put_nowait(self._kept(conn))
+
+    def _only_reading(self, conn: sqlite3.Connection, readonly: bool) -> None:
+        """In memory readers and writers share a connection, which may forbid writing."""
+        if self._size == 0:
+            run_control(conn, f"PRAGMA query_only={'ON' if readonly else 'OFF'}")
+
+    def _kept(self, conn: Any) -> Any:
+        """A connection that comes back, or None for one that was closed."""
+        if conn is None or _is_usable(conn):
+            return conn
+        self._made.remove(conn)
+        return None
 
     # async
 
     async def __aenter__(self) -> Pool:
-        self._begin("async", asyncio.LifoQueue, asyncio.Lock())
+        self._begin("async", asyncio.LifoQueue)
         return self
 
     async def __aexit__(self, *details: object) -> None:
@@ -527,8 +562,6 @@ class _SqlitePool(Pool):
 
     @asynccontextmanager
     async def _async(self, readonly: bool, commit: bool) -> AsyncIterator[Any]:
-        from .drivers.worker import finish
-
         self._need("async")
         reads = readonly and self._size > 0
         idle = self._readers if reads else self._writers
@@ -540,19 +573,19 @@ class _SqlitePool(Pool):
                     self._writer_options.connect().close()
                 conn = await connect_aiosqlite(options)
                 self._made.append(conn)
-            try:
+            async with _left_aiosqlite(conn, commit):
+                if self._size == 0:
+                    await conn.execute(f"PRAGMA query_only={'ON' if readonly else 'OFF'}")
                 yield conn
-                if conn.in_transaction:
-                    if commit:
-                        await run(conn, "read", _one_step, control("COMMIT"))
-                    else:
-                        await conn.rollback()
-                        _warn()
-            except BaseException:
-                await finish(conn.rollback())
-                raise
         finally:
-            idle.put_nowait(conn)
+            idle.put_nowait(self._kept(conn))
+
+
+def _is_usable(conn: Any) -> bool:
+    try:
+        return conn.in_transaction is not None
+    except (sqlite3.ProgrammingError, ValueError):
+        return False
 
 
 class _PostgresPool(Pool):
@@ -580,44 +613,45 @@ class _PostgresPool(Pool):
     ) -> Opener[SyncConnection, AsyncConnection]:
         return Opener(lambda: self._sync(readonly, commit), lambda: self._async(readonly, commit))
 
-    def _need(self) -> Any:
-        if self._pool is None:
-            raise StateError("open the pool with `with open_pool(…) as pool:` first")
-        return self._pool
-
     def __enter__(self) -> Pool:
         self._pool = self._made("ConnectionPool")
+        self._colour = "sync"
         self._pool.open()
         return self
 
     def __exit__(self, *details: object) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._colour = self._pool, None, None
         pool.close()
 
     async def __aenter__(self) -> Pool:
         self._pool = self._made("AsyncConnectionPool")
+        self._colour = "async"
         await self._pool.open()
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._colour = self._pool, None, None
         await pool.close()
 
     @contextmanager
     def _sync(self, readonly: bool, commit: bool) -> Iterator[Any]:
-        with self._need().connection() as conn:
+        self._need("sync")
+        with self._pool.connection() as conn:
             conn.read_only = True if readonly else None
             yield conn
             _leave_postgres(conn, commit)
-            conn.rollback()
+            if not conn.closed:
+                conn.rollback()
 
     @asynccontextmanager
     async def _async(self, readonly: bool, commit: bool) -> AsyncIterator[Any]:
-        async with self._need().connection() as conn:
+        self._need("async")
+        async with self._pool.connection() as conn:
             await conn.set_read_only(True if readonly else None)
             yield conn
             await _leave_postgres_async(conn, commit)
-            await conn.rollback()
+            if not conn.closed:
+                await conn.rollback()
 
 
 # --- transaction blocks ---------------------------------------------------------------------
@@ -705,13 +739,11 @@ class Transaction:
             BLOCKS.pop(id(self._conn), None)
         return block.depth == 0
 
-    def _broken(self, cause: BaseException) -> TransactionError:
-        error = TransactionError(
+    def _broken(self) -> TransactionError:
+        return TransactionError(
             "the transaction was committed or rolled back inside its block; leave that to "
             "transaction(), and raise an exception to undo it"
         )
-        error.__cause__ = cause
-        return error
 
     # sync
 
@@ -721,6 +753,8 @@ class Transaction:
             self._pending = self._in_transaction()
             run(self._conn, "read", self._begin_op, self._must_begin())
         except BaseException:
+            if not self._pending and self._in_transaction():
+                self._conn.rollback()
             self._leave()
             raise
         return self
@@ -739,10 +773,10 @@ class Transaction:
                 try:
                     run(self._conn, "read", self._end_op, outermost)
                     return
-                except DatabaseError as failure:
+                except BaseException as failure:
                     self._undo(outermost)
                     if _is_lost_savepoint(failure):
-                        raise self._broken(failure) from failure
+                        raise self._broken() from failure
                     raise
             self._undo(outermost)
         finally:
@@ -767,7 +801,8 @@ class Transaction:
             await run(self._conn, "read", self._begin_op, self._must_begin())
         except BaseException:
             if not self._pending:
-                await finish(self._conn.rollback())
+                with suppress(ValueError):  # aiosqlite's word for a closed connection
+                    await finish(self._conn.rollback())
             self._leave()
             raise
         return self
@@ -786,13 +821,10 @@ class Transaction:
                 try:
                     await run(self._conn, "read", self._end_op, outermost)
                     return
-                except DatabaseError as failure:
+                except BaseException as failure:
                     await self._undo_async(outermost)
                     if _is_lost_savepoint(failure):
-                        raise self._broken(failure) from failure
-                    raise
-                except asyncio.CancelledError:
-                    await self._undo_async(outermost)
+                        raise self._broken() from failure
                     raise
             await self._undo_async(outermost)
         finally:
@@ -825,6 +857,6 @@ async def _owned(block: Block | None, awaitable: Any) -> Any:
         block.owner = owner
 
 
-def _is_lost_savepoint(error: DatabaseError) -> bool:
-    text = str(error).lower()
+def _is_lost_savepoint(error: BaseException) -> bool:
+    text = str(error).lower() if isinstance(error, DatabaseError) else ""
     return "savepoint" in text or "no transaction is active" in text

@@ -59,12 +59,15 @@ class Dialect:
     def sortable(self, sql: str, codec: Codec) -> str:
         """The expression whose order in SQL is the order of the values in Python."""
         if codec.ordering == "path":
-            return f"replace({sql}, '/', {self.first_character})"
+            # The separator sorts below every character, and stays apart from a character 1.
+            one, two = f"{self.character}(1)", f"{self.character}(2)"
+            return f"replace(replace({sql}, {one}, {one} || {two}), '/', {one} || {one})"
         return sql
 
     @property
-    def first_character(self) -> str:
-        return "char(1)"
+    def character(self) -> str:
+        """The function that makes a text of one character from its number."""
+        return "char"
 
     @property
     def begin(self) -> str:
@@ -106,8 +109,8 @@ class PostgresDialect(Dialect):
         return super().order(sql, codec, descending, nullable) + nulls
 
     @property
-    def first_character(self) -> str:
-        return "chr(1)"
+    def character(self) -> str:
+        return "chr"
 
     @property
     def begin(self) -> str:

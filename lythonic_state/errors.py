@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal
 
 __all__ = [
@@ -102,6 +103,10 @@ class RowError(StateError, ValueError):
         self.column = column
         self.value = value
 
+    def __reduce__(self) -> Any:
+        where = {"table": self.table, "key": self.key, "column": self.column, "value": self.value}
+        return partial(RowError, **where), self.args
+
 
 class DatabaseError(StateError):
     """The database refused a statement; also an instance of the driver's own error class."""
@@ -141,14 +146,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def as_driver_error(kind: type[DatabaseError], message: str, cause: Exception) -> DatabaseError:
     """An error of `kind` that `except <the driver's class>` catches as well."""
-    mixed = _mixed(kind, type(cause))
-    error = mixed(message)
+    error = _mixed(kind, type(cause))(message)
     for name, value in vars(cause).items():
         setattr(error, name, value)
-    for name in ("sqlite_errorcode", "sqlite_errorname"):
-        if hasattr(cause, name):
-            setattr(error, name, getattr(cause, name))
     return error
+
+
+def _unpickled(kind: type[DatabaseError], driver_class: type[Exception], args: Any) -> Any:
+    return _mixed(kind, driver_class)(*args)
 
 
 _MIXED: dict[tuple[type[DatabaseError], type[Exception]], type[DatabaseError]] = {}
@@ -157,10 +162,16 @@ _MIXED: dict[tuple[type[DatabaseError], type[Exception]], type[DatabaseError]] =
 def _mixed(kind: type[DatabaseError], driver_class: type[Exception]) -> type[DatabaseError]:
     found = _MIXED.get((kind, driver_class))
     if found is None:
+
+        def reduce(self: Exception) -> Any:
+            """A class made while running is found again by what it was made of."""
+            state = driver_class.__reduce__(self)[2:]
+            return (_unpickled, (kind, driver_class, self.args), *state)
+
         found = type(
             kind.__name__,
             (kind, driver_class),
-            {"__module__": kind.__module__, "__doc__": kind.__doc__},
+            {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduce},
         )
         _MIXED[kind, driver_class] = found
     return found

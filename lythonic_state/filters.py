@@ -7,15 +7,17 @@ by the same compiler. Nothing here runs SQL; a node is a frozen value, and value
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, cast, overload
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from . import codecs
-from .codecs import Codec, canonical_json, scaled_ratio
+from .codecs import INT_MAX, INT_MIN, Codec, canonical_json, scaled_floor
 from .dialects import SQLITE, Dialect
 from .errors import FilterError, InvalidValue, nearest
 from .table import ColumnSpec, Reference, Table, references, table_of
@@ -85,6 +87,14 @@ class Comparison(Condition):
     left: Expression[Any]
     operator: str
     right: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyIn(Condition):
+    """Several columns together hold one of these keys, of which there may be any number."""
+
+    columns: tuple[Column[Any], ...]
+    keys: Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,6 +236,9 @@ class Expression(Generic[T]):
     def __mul__(self: Expression[N], other: N | Expression[N]) -> Expression[N]:
         return Arithmetic(self, "*", other)
 
+    def __iter__(self) -> NoReturn:
+        raise FilterError(f"{self.label} is a column, not a list of values")
+
     def __getitem__(self, key: str | int) -> JsonPath:
         """A path inside a JSON column: `Book.meta["city"]`."""
         if self.codec.name != "json":
@@ -348,13 +361,13 @@ class Aggregate(Expression[T]):
         return f"{self.function}({self.of.label if self.of is not None else ''})"
 
 
-def count(of: Expression[Any] | None = None, *, distinct: bool = False) -> Expression[int]:
+def count(of: Any = None, *, distinct: bool = False) -> Expression[int]:
     """How many rows, or how many rows whose value is not NULL.
 
     Example:
         >>> select_columns(conn, Book.year, count(), group_by=Book.year)
     """
-    return Aggregate("count", of, distinct)
+    return Aggregate("count", None if of is None else col(of), distinct)
 
 
 @overload
@@ -471,7 +484,7 @@ def _keyword(sources: Sequence[Source], key: str, value: Any) -> Condition:
     operator = "eq"
     if len(parts) > 1 and parts[0] in OPERATORS:
         operator, *parts = parts
-    elif len(parts) == 2 and parts[1] in first.table.by_field and not _starts(sources, parts[0]):
+    elif len(parts) > 1 and parts[1] in first.table.by_field and not _starts(sources, parts[0]):
         raise FilterError(f"{key!r}: {parts[0]!r} is not an operator{nearest(parts[0], OPERATORS)}")
     rest = "__".join(parts)
     for source in sources[1:]:
@@ -534,34 +547,40 @@ def ordering(sources: Sequence[Source], order_by: OrderBy) -> list[Order]:
     """
     if order_by is None:
         return []
-    items = [order_by] if isinstance(order_by, (str, Expression, Order)) else list(order_by)
-    return [_order(sources, item) for item in items]
+    if isinstance(order_by, (str, Expression, Order)) or not isinstance(order_by, Iterable):
+        return [_order(sources, order_by)]
+    return [_order(sources, item) for item in order_by]
 
 
 def _order(sources: Sequence[Source], item: Any) -> Order:
     if isinstance(item, str):
-        descending = item.startswith("-")
-        name = item.removeprefix("-")
-        for source in sources:
-            for prefix in (source.alias, source.table.model.__name__, source.table.name):
-                if prefix and name.startswith(prefix + "__"):
-                    rest = name.removeprefix(prefix + "__")
-                    if rest in source.table.by_field:
-                        return _orderable(
-                            Order(source.column(source.table.by_field[rest]), descending)
-                        )
-        table = sources[0].table
-        if name not in table.by_field:
-            raise FilterError(
-                f"order_by: {table.model.__name__} has no field {name!r}"
-                f"{nearest(name, table.by_field)}"
-            )
-        return _orderable(Order(sources[0].column(table.by_field[name]), descending))
+        by = named_column(sources, item.removeprefix("-"), "order_by")
+        return _orderable(Order(by, item.startswith("-")))
     if isinstance(item, Order):
         return _orderable(item)
     if isinstance(item, Expression):
         return _orderable(Order(item))
     raise FilterError(f"order_by: expected a field's name or a column, got {item!r}")
+
+
+def named_column(sources: Sequence[Source], name: str, what: str) -> Column[Any]:
+    """The column of a name: a field of the first table, or `Author__name` of any.
+
+    Raises:
+        FilterError: there is none.
+    """
+    for source in sources:
+        for prefix in (source.alias, source.table.model.__name__, source.table.name):
+            if prefix and name.startswith(prefix + "__"):
+                rest = name.removeprefix(prefix + "__")
+                if rest in source.table.by_field:
+                    return source.column(source.table.by_field[rest])
+    table = sources[0].table
+    if name not in table.by_field:
+        raise FilterError(
+            f"{what}: {table.model.__name__} has no field {name!r}{nearest(name, table.by_field)}"
+        )
+    return sources[0].column(table.by_field[name])
 
 
 def _orderable(order: Order) -> Order:
@@ -584,21 +603,32 @@ def unrestricted(_: Table) -> Any:
     return None
 
 
+def unplaced(_: Expression[Any]) -> str | None:
+    return None
+
+
 def operand(dialect: Dialect, label: str, codec: Codec, value: Any) -> Any:
     """`value` as it is bound beside a column of this codec.
 
     Raises:
         FilterError: it is not a value of the column's type.
     """
-    if codec.converter is not None:
-        value = codec.converter(value)
-    if not isinstance(value, codec.accepts) or (
-        isinstance(value, bool) and codec.name not in ("bool", "literal", "json")
-    ):
-        wanted = " or ".join(kind.__name__ for kind in codec.accepts)
-        raise FilterError(f"{label} compares with {wanted}, not with {value!r}")
+    if codec is codecs.INT and value.__class__ is int and INT_MIN <= value <= INT_MAX:
+        return value
     try:
-        return dialect.encoder(codec)(value)
+        if codec.converter is not None:
+            value = codec.converter(value)
+        if not isinstance(value, codec.accepts) or (
+            isinstance(value, bool) and codec.name not in ("bool", "literal", "json")
+        ):
+            wanted = " or ".join(kind.__name__ for kind in codec.accepts)
+            raise FilterError(f"{label} compares with {wanted}, not with {value!r}")
+        if codec.scale is not None:
+            scaled_floor(value, codec.scale)
+        encoded = dialect.encoder(codec)(value)
+        if codec.name == "json" and dialect.name == "sqlite":
+            return canonical_json(encoded)
+        return encoded
     except InvalidValue as error:
         raise FilterError(f"{label}: {error}") from error
 
@@ -611,6 +641,8 @@ class Compiler:
     sources: Sequence[Source]
     scope_value: ScopeValue = unrestricted
     params: list[Any] = field(default_factory=list)
+    negated: bool = False
+    """Whether what is being written stands below a NOT, where false and unknown differ."""
 
     def where(self, conditions: Sequence[Condition]) -> str:
         """A WHERE clause with its leading space, or nothing."""
@@ -625,11 +657,16 @@ class Compiler:
             case AnyOf(items):
                 return "(" + " OR ".join(self.condition(item) for item in items) + ")"
             case NoneOf(item):
-                return f"(NOT {self.condition(item)})"
+                before, self.negated = self.negated, True
+                written = f"(NOT {self.condition(item)})"
+                self.negated = before
+                return written
             case Follows():
                 return self._follows(node)
             case Comparison():
                 return self._comparison(node)
+            case KeyIn(columns, keys):
+                return self._key_in(columns, keys)
             case _:
                 raise FilterError(f"expected a condition, got {node!r}")
 
@@ -641,9 +678,10 @@ class Compiler:
             case Arithmetic(left, sign, right):
                 written = self.expression(left)
                 if isinstance(right, Expression):
-                    if right.codec.sqlite_type != left.codec.sqlite_type:
-                        raise FilterError(f"{left.label} and {right.label} are of two types")
+                    _need_one_type(left, right)
                     return f"({written} {sign} {self.expression(right)})"
+                if left.codec.scale is not None and isinstance(right, left.codec.accepts):
+                    _need_exact(left, right)
                 return f"({written} {sign} {self._bound(left.codec, left.label, right)})"
             case Aggregate():
                 return self._aggregate(node)
@@ -660,13 +698,23 @@ class Compiler:
             return self._mean(node.of)
         return self.dialect.readable(self.expression(node), node.codec)
 
-    def order(self, terms: Sequence[Order]) -> str:
-        """An ORDER BY clause with its leading space, or nothing."""
+    def order(
+        self,
+        terms: Sequence[Order],
+        place: Callable[[Expression[Any]], str | None] = unplaced,
+    ) -> str:
+        """An ORDER BY clause with its leading space, or nothing.
+
+        `place` may know an expression by its number in the SELECT list.
+        """
         if not terms:
             return ""
         written = (
             self.dialect.order(
-                self.expression(term.by), term.by.codec, term.descending, self._may_be_null(term.by)
+                place(term.by) or self.expression(term.by),
+                term.by.codec,
+                term.descending,
+                self._may_be_null(term.by),
             )
             for term in terms
         )
@@ -716,9 +764,9 @@ class Compiler:
     def _comparison(self, node: Comparison) -> str:
         left, operator, right = node.left, node.operator, node.right
         if operator in ("eq", "ne", "in", "nin") and isinstance(
-            right, (list, set, frozenset, range, dict().keys().__class__)
+            right, (list, tuple, set, frozenset, range, KeysView, ValuesView)
         ):
-            if left.codec.name != "json" or isinstance(left, JsonPath):
+            if isinstance(left, JsonPath) or not isinstance(right, left.codec.accepts):
                 return self._membership(left, list(right), negated=operator in ("ne", "nin"))
         if operator in ("in", "nin"):
             if isinstance(right, (str, bytes)) or not isinstance(right, Iterable):
@@ -748,13 +796,7 @@ class Compiler:
     def _plain_comparison(self, left: Expression[Any], operator: str, right: Any) -> str:
         sign = _SIGNS[operator]
         if isinstance(right, Expression):
-            if right.codec.sqlite_type != left.codec.sqlite_type or (
-                right.codec.postgres_type != left.codec.postgres_type
-            ):
-                raise FilterError(
-                    f"{left.label} is {left.codec.name} and {right.label} is {right.codec.name}; "
-                    "columns of two types do not compare"
-                )
+            _need_one_type(left, right)
             return f"{self._side(left, operator)} {sign} {self._side(right, operator)}"
         if left.codec.name == "json":
             return self._json_equality(left, sign, right)
@@ -768,6 +810,8 @@ class Compiler:
 
     def _side(self, node: Expression[Any], operator: str) -> str:
         written = self.expression(node)
+        if node.codec.name == "json" and self.dialect.name == "sqlite":
+            return f"lythonic_json({written})"
         return self.dialect.sortable(written, node.codec) if operator in _ORDERING else written
 
     def _scaled(self, left: Expression[Any], operator: str, right: Any) -> str:
@@ -778,15 +822,20 @@ class Compiler:
             raise FilterError(f"{left.label} compares with Decimal or int, not with {right!r}")
         written = self.expression(left)
         try:
-            numerator, denominator = scaled_ratio(right, scale)
-            if denominator != 1:
-                if operator in ("eq", "ne"):
-                    return f"({written} IS NOT NULL AND {self._constant(operator == 'ne')})"
-                numerator = numerator // denominator + (operator in ("gte", "lt"))
-            self.params.append(codecs.encode_int(numerator))
+            number, exact = scaled_floor(right, scale)
         except InvalidValue as error:
             raise FilterError(f"{left.label}: {error}") from error
+        if not exact:
+            if operator in ("eq", "ne"):
+                return self._known(left, operator == "ne")
+            number += operator in ("gte", "lt")
+        self.params.append(number)
         return f"{written} {_SIGNS[operator]} {self.dialect.mark}"
+
+    def _known(self, left: Expression[Any], value: bool) -> str:
+        """True or false for every row that has a value, unknown where it is NULL."""
+        written, again = self.expression(left), self.expression(left)
+        return f"{written} {'=' if value else '<>'} {again}"
 
     def _null(self, left: Expression[Any], operator: str, right: Any) -> str:
         if operator == "isnull" and not isinstance(right, bool):
@@ -800,12 +849,11 @@ class Compiler:
         with_null = len(present) < len(values)
         if isinstance(left, JsonPath):
             return self._json_membership(left, present, with_null, negated)
-        written = self.expression(left)
         if not present:
             if with_null:
-                return f"{written} IS {'NOT ' if negated else ''}NULL"
-            return f"({written} IS NOT NULL AND {self._constant(negated)})"
-        found = self._list(left, written, present, negated)
+                return f"{self.expression(left)} IS {'NOT ' if negated else ''}NULL"
+            return self._known(left, negated)
+        found = self._list(left, present, negated)
         if not with_null:
             return found
         again = self.expression(left)
@@ -813,17 +861,14 @@ class Compiler:
             return f"({found} AND {again} IS NOT NULL)"
         return f"({found} OR {again} IS NULL)"
 
-    def _constant(self, value: bool) -> str:
-        if self.dialect.name == "sqlite":
-            return "1" if value else "0"
-        return "TRUE" if value else "FALSE"
-
-    def _list(self, left: Expression[Any], written: str, values: list[Any], negated: bool) -> str:
+    def _list(self, left: Expression[Any], values: list[Any], negated: bool) -> str:
         codec = left.codec
         if codec.name == "json":
             raise FilterError(f"{left.label} is a JSON column; {codec.ordering_mend}")
         if self.dialect.name == "postgres":
-            self.params.append([operand(self.dialect, left.label, codec, v) for v in values])
+            written = self.expression(left)
+            label = left.label
+            self.params.append([operand(self.dialect, label, codec, value) for value in values])
             array = self.dialect.bind(codec) + "[]"
             return f"{written} <> ALL({array})" if negated else f"{written} = ANY({array})"
         encoded = [
@@ -831,23 +876,50 @@ class Compiler:
             for value in (self._list_value(left, value) for value in values)
             if value is not None
         ]
+        if not encoded:
+            return self._known(left, negated)
+        written = self.expression(left)
         negation = "NOT " if negated else ""
         value_sql = "value"
-        if encoded and isinstance(encoded[0], bytes):
+        if isinstance(encoded[0], bytes):
             value_sql = "lythonic_bytes(value)"
             encoded = [value.hex() for value in encoded]
-        elif encoded and isinstance(encoded[0], float):
+        elif isinstance(encoded[0], float):
             value_sql = "lythonic_float(value)"
             encoded = [value.hex() for value in encoded]
         self.params.append(json.dumps(encoded, ensure_ascii=False))
         return f"{written} {negation}IN (SELECT {value_sql} FROM json_each(?))"
 
+    def _key_in(self, columns: Sequence[Column[Any]], keys: Sequence[tuple[Any, ...]]) -> str:
+        left = ", ".join(self.expression(column) for column in columns)
+        if self.dialect.name == "postgres":
+            for column, values in zip(columns, zip(*keys, strict=True), strict=True):
+                encoded = [operand(self.dialect, column.label, column.codec, v) for v in values]
+                self.params.append(encoded)
+            arrays = ", ".join(self.dialect.bind(column.codec) + "[]" for column in columns)
+            return f"({left}) IN (SELECT * FROM unnest({arrays}))"
+        rows = [[self._list_value(c, v) for c, v in zip(columns, key, strict=True)] for key in keys]
+        parts: list[str] = []
+        for number, column in enumerate(columns):
+            part = f"json_extract(value, '$[{number}]')"
+            if column.codec.sqlite_type == "BLOB":
+                part = f"lythonic_bytes({part})"
+                for row in rows:
+                    row[number] = row[number].hex()
+            parts.append(part)
+        self.params.append(json.dumps(rows, ensure_ascii=False))
+        return f"({left}) IN (SELECT {', '.join(parts)} FROM json_each(?))"
+
     def _list_value(self, left: Expression[Any], value: Any) -> Any:
         """The stored form of one element; None for a decimal that the column cannot hold."""
-        if left.codec.scale is not None and isinstance(value, left.codec.accepts):
-            if scaled_ratio(value, left.codec.scale)[1] != 1:
-                return None
-        return operand(self.dialect, left.label, left.codec, value)
+        codec = left.codec
+        if codec.scale is not None and isinstance(value, codec.accepts):
+            try:
+                number, exact = scaled_floor(value, codec.scale)
+                return number if exact else None
+            except InvalidValue as error:
+                raise FilterError(f"{left.label}: {error}") from error
+        return operand(self.dialect, left.label, codec, value)
 
     def _text(self, left: Expression[Any], operator: str, right: Any) -> str:
         if left.codec.sqlite_type != "TEXT" or left.codec.name not in (
@@ -892,8 +964,14 @@ class Compiler:
             case "contains":
                 self.params.append(text)
                 return f"instr({written}, ?) > 0"
+            case "startswith" if len(text) > _LONG:
+                self.params.append(text)
+                return f"substr({written}, 1, {len(text)}) = ?"
             case "startswith":
                 self.params.append(_glob_literal(text) + "*")
+            case _ if len(text) > _LONG:
+                self.params.append(text)
+                return f"substr({written}, -{len(text)}) = ?"
             case _:
                 self.params.append("*" + _glob_literal(text))
         return f"{written} GLOB ?"
@@ -903,102 +981,108 @@ class Compiler:
     def _json_equality(self, left: Expression[Any], sign: str, right: Any) -> str:
         text = operand(self.dialect, left.label, left.codec, right)
         written = self.expression(left)
+        self.params.append(text)
         if self.dialect.name == "postgres":
-            self.params.append(text)
             return f"{written} {sign} %s::jsonb"
-        self.params.append(canonical_json(text))
         return f"lythonic_json({written}) {sign} ?"
 
-    def _json_path(self, node: JsonPath) -> str:
-        """The bound path of a JSON function, and the column before it."""
-        if self.dialect.name == "postgres":
-            self.params.append([str(key) for key in node.path])
-            return "%s::text[]"
-        self.params.append(
-            "$"
-            + "".join(
-                f"[{key}]" if isinstance(key, int) else f".{json.dumps(key, ensure_ascii=False)}"
-                for key in node.path
-            )
+    def _json_at(self, node: JsonPath, last: str = "->") -> str:
+        """PostgreSQL: the value inside. A str key is of an object only, an int of an array only."""
+        written = self.expression(node.column)
+        for number, key in enumerate(node.path, 1):
+            sign = last if number == len(node.path) else "->"
+            written += f" {sign} %s::{'int' if isinstance(key, int) else 'text'}"
+            self.params.append(key)
+        return f"({written})"
+
+    def _json_arguments(self, node: JsonPath) -> str:
+        """SQLite: the column and the bound path as arguments of a JSON function."""
+        written = self.expression(node.column)
+        if any(isinstance(key, str) and _ODD_KEY(key) for key in node.path):
+            self.params.append(json.dumps(node.path))
+            return f"lythonic_inside({written}, ?), '$'"
+        steps = (
+            (f"[{key}]" if key >= 0 else f"[#{key}]") if isinstance(key, int) else f'."{key}"'
+            for key in node.path
         )
-        return "?"
+        self.params.append("$" + "".join(steps))
+        return f"{written}, ?"
 
     def _json_text(self, node: JsonPath) -> str:
-        column = self.expression(node.column)
         if self.dialect.name == "postgres":
-            return f'({column} #>> {self._json_path(node)}) COLLATE "C"'
-        return f"json_extract({column}, {self._json_path(node)})"
+            return f'{self._json_at(node, "->>")} COLLATE "C"'
+        return f"json_extract({self._json_arguments(node)})"
 
-    def _json_is(self, node: JsonPath, value: Any) -> str:
-        """Whether the value inside is of the JSON type that `value` has."""
-        column, path = self.expression(node.column), self._json_path(node)
+    def _json_is(self, node: JsonPath, kind: type) -> str:
+        """Whether the value inside is of the JSON type that values of `kind` have."""
+        for_sqlite, for_postgres = _JSON_KINDS[kind]
         if self.dialect.name == "postgres":
-            kind = (
-                "boolean"
-                if isinstance(value, bool)
-                else "string"
-                if isinstance(value, str)
-                else "number"
-            )
-            return f"jsonb_typeof({column} #> {path}) = '{kind}'"
-        kinds = (
-            "('true', 'false')"
-            if isinstance(value, bool)
-            else "('text')"
-            if isinstance(value, str)
-            else "('integer', 'real')"
-        )
-        return f"json_type({column}, {path}) IN {kinds}"
+            return f"jsonb_typeof({self._json_at(node)}) = '{for_postgres}'"
+        return f"json_type({self._json_arguments(node)}) IN ({for_sqlite})"
+
+    def _json_case(self, node: JsonPath, kind: type, write: Callable[[str], str]) -> str:
+        """What `write` makes of the value inside if it is of that kind; a value of another kind
+        is false, and one that is missing or null is unknown."""
+        guard = self._json_is(node, kind)
+        written = self._json_text(node)
+        if self.dialect.name == "postgres" and kind is not str:
+            written = f"({written})::{'boolean' if kind is bool else 'numeric'}"
+        inner = write(written)
+        there = f"{self._json_text(node)} IS NOT NULL"
+        return f"(CASE WHEN {guard} THEN {inner} WHEN {there} THEN FALSE END)"
 
     def _json_comparison(self, left: JsonPath, operator: str, right: Any) -> str:
         if operator == "between":
             low, high = _pair(left, right)
             first = self._json_comparison(left, "gte", low)
             return f"({first} AND {self._json_comparison(left, 'lte', high)})"
-        if not isinstance(right, (str, int, float, bool)):
-            raise FilterError(
-                f"{left.label} compares with str, int, float or bool, not with {right!r}"
-            )
-        if operator in _ORDERING and isinstance(right, bool):
+        if operator == "ne":
+            return f"(NOT {self._json_comparison(left, 'eq', right)})"
+        kind, value = _json_operand(left, right)
+        if operator in _ORDERING and kind is bool:
             raise FilterError(f"{left.label}: {operator} with a bool has no meaning")
         if operator in _TEXT:
-            if not isinstance(right, str):
+            if kind is not str:
                 raise FilterError(f"{left.label}: {operator} takes a str, not {right!r}")
-            guard = self._json_is(left, right)
-            inner = self._text_match(self._json_text(left), operator, _text(left.label, right))
-            return f"(CASE WHEN {guard} THEN {inner} ELSE {self._constant(False)} END)"
-        if operator == "ne":
-            present = f"{self._json_text(left)} IS NOT NULL"
-            return f"({present} AND NOT {self._json_comparison(left, 'eq', right)})"
-        guard = self._json_is(left, right)
-        written = self._json_text(left)
-        bound = self.dialect.mark
-        if isinstance(right, str):
-            self.params.append(_text(left.label, right))
-        elif self.dialect.name == "postgres":
-            written, bound = (
-                (f"({written})::boolean", "%s::boolean")
-                if isinstance(right, bool)
-                else (f"({written})::numeric", "%s::numeric")
+            return self._json_case(
+                left, kind, lambda written: self._text_match(written, operator, value)
             )
-            self.params.append(right)
-        else:
-            self.params.append(codecs.encode_int(right) if isinstance(right, int) else right)
-        inner = f"{written} {_SIGNS[operator]} {bound}"
-        return f"(CASE WHEN {guard} THEN {inner} ELSE {self._constant(False)} END)"
+
+        def compare(written: str) -> str:
+            self.params.append(value)
+            cast_to = {str: "", bool: "::boolean"}.get(kind, "::numeric")
+            bound = self.dialect.mark + (cast_to if self.dialect.name == "postgres" else "")
+            return f"{written} {_SIGNS[operator]} {bound}"
+
+        return self._json_case(left, kind, compare)
 
     def _json_membership(
         self, left: JsonPath, values: list[Any], with_null: bool, negated: bool
     ) -> str:
-        if negated:
-            present = f"{self._json_text(left)} IS NOT NULL"
-            if not values:
-                return present
-            return f"({present} AND NOT {self._json_membership(left, values, False, False)})"
-        parts = [self._json_comparison(left, "eq", value) for value in values]
+        by_kind: dict[type, list[Any]] = {}
+        for item in values:
+            kind, value = _json_operand(left, item)
+            by_kind.setdefault(kind, []).append(value)
+        parts = [
+            self._json_case(left, kind, partial(self._json_in, kind, group))
+            for kind, group in by_kind.items()
+        ]
         if with_null:
             parts.append(f"{self._json_text(left)} IS NULL")
-        return f"({' OR '.join(parts)})" if parts else self._constant(False)
+        if not parts:
+            parts.append(f"{self._json_text(left)} <> {self._json_text(left)}")
+        found = f"({' OR '.join(parts)})"
+        return f"(NOT {found})" if negated else found
+
+    def _json_in(self, kind: type, values: list[Any], written: str) -> str:
+        if self.dialect.name == "postgres":
+            if kind is float:
+                values = [repr(value) for value in values]
+            self.params.append(values)
+            array = {str: "text[]", bool: "boolean[]"}.get(kind, "numeric[]")
+            return f"{written} = ANY(%s::{array})"
+        self.params.append(json.dumps(values, ensure_ascii=False))
+        return f"{written} IN (SELECT value FROM json_each(?))"
 
     # -- across tables and groups
 
@@ -1006,10 +1090,16 @@ class Compiler:
         reference = node.reference
         inner = Source(reference.target, node.alias)
         outer = Source(reference.table, node.source)
-        within = Compiler(self.dialect, [inner], self.scope_value, self.params)
+        within = Compiler(self.dialect, [inner], self.scope_value, self.params, self.negated)
         source = f"{self.dialect.quote(reference.target.name)} AS {self.dialect.quote(node.alias)}"
         ours = [self.dialect.column(c, outer.name) for c in reference.columns]
         theirs = [self.dialect.column(c, node.alias) for c in reference.target_columns]
+        if self.negated:
+            # unlike IN and EXISTS, this is unknown where the condition is, or where no row is
+            answer = within.condition(node.condition)
+            same = [f"{a} = {b}" for a, b in zip(theirs, ours, strict=True)]
+            where = " AND ".join(same + within.scope_condition(inner))
+            return f"(SELECT {answer} FROM {source} WHERE {where})"
         terms: list[str] = []
         if len(ours) > 1:
             terms += [f"{a} = {b}" for a, b in zip(theirs, ours, strict=True)]
@@ -1047,10 +1137,72 @@ class Compiler:
             return f"avg({inner})" + (
                 "::double precision" if self.dialect.name == "postgres" else ""
             )
-        if self.dialect.name == "postgres":
-            return f"avg({inner})"
-        again = self.expression(of)
-        return f"sum({inner}) || '/' || count({again})"
+        # the sum as a whole number of the smallest units, by which the mean is exact
+        total = f"sum({inner})"
+        if self.dialect.name == "postgres" and of.codec.scale is not None:
+            total = f"trunc({total} * 1{'0' * of.codec.scale})::text"
+        elif self.dialect.name == "postgres":
+            total = f"(extract(epoch FROM {total}) * 1000000)::bigint::text"
+        return f"{total} || '/' || count({self.expression(of)})"
+
+
+_JSON_KINDS: dict[type, tuple[str, str]] = {
+    bool: ("'true', 'false'", "boolean"),
+    str: ("'text'", "string"),
+    float: ("'integer', 'real'", "number"),
+}
+_ODD_KEY = re.compile(r'["\\\x00-\x1f]|^$').search
+
+
+def _json_operand(left: JsonPath, value: Any) -> tuple[type, Any]:
+    """The kind of a value beside a JSON path (bool, str, or float for all numbers), and it."""
+    try:
+        if isinstance(value, bool):
+            return bool, value
+        if isinstance(value, str):
+            return str, codecs.encode_text(value)
+        if isinstance(value, int):
+            return float, codecs.encode_int(value)
+        if isinstance(value, float):
+            if value - value != 0:
+                raise InvalidValue(f"{value} is not a number of JSON")
+            return float, value
+    except InvalidValue as error:
+        raise FilterError(f"{left.label}: {error}") from error
+    raise FilterError(f"{left.label} compares with str, int, float or bool, not with {value!r}")
+
+
+def _need_one_type(left: Expression[Any], right: Expression[Any]) -> None:
+    """Two expressions must be stored alike, so that comparing what is stored compares values."""
+    ours, theirs = left.codec, right.codec
+    if isinstance(left, JsonPath) or isinstance(right, JsonPath):
+        raise FilterError(
+            f"{left.label} and {right.label}: a path inside a JSON column compares with a value"
+        )
+    if (ours.sqlite_type, ours.postgres_type, ours.ordering) != (
+        theirs.sqlite_type,
+        theirs.postgres_type,
+        theirs.ordering,
+    ):
+        raise FilterError(
+            f"{left.label} is {ours.name} and {right.label} is {theirs.name}; "
+            "columns of two types do not go together"
+        )
+    if ours.scale != theirs.scale:
+        raise FilterError(
+            f"{left.label} has {ours.scale} decimal places and {right.label} {theirs.scale}; "
+            "give both the same decimal_places"
+        )
+
+
+def _need_exact(left: Expression[Any], value: Any) -> None:
+    try:
+        scale = left.codec.scale or 0
+        exact = scaled_floor(value, scale)[1]
+    except InvalidValue as error:
+        raise FilterError(f"{left.label}: {error}") from error
+    if not exact:
+        raise FilterError(f"{left.label}: {value} has more than {scale} decimal places")
 
 
 def _pair(left: Expression[Any], value: Any) -> tuple[Any, Any]:
@@ -1066,7 +1218,17 @@ def _text(label: str, text: str) -> str:
         raise FilterError(f"{label}: {error}") from error
 
 
+_LONG = 4_000
+"""Characters (each at most 12 bytes of a pattern) up to which SQLite's GLOB is used; it takes
+50,000 bytes."""
+
+
 def _pattern(text: str) -> str:
+    if len(text) > _LONG:
+        raise FilterError(
+            f"a pattern has at most {_LONG} characters, this one {len(text)}; "
+            "contains, startswith and endswith take any length"
+        )
     trailing = len(text) - len(text.rstrip("\\"))
     if trailing % 2:
         raise FilterError(
@@ -1103,6 +1265,8 @@ def fold(text: str) -> str:
 
 
 def _fold_character(character: str) -> str:
+    if character == "\u0130":  # a capital I with a dot, whose small letter is a plain i
+        return "i"
     upper = character.upper()
     upper = upper if len(upper) == 1 else character
     lower = upper.lower()

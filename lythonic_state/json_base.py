@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
-from pydantic import BaseModel, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import BaseModel, GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, core_schema, to_json
 
 TYPE_KEY = "$type"
 
@@ -34,9 +34,7 @@ class JsonBase(BaseModel):
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         schema = handler(source)
-        if cls.__module__ == __name__:
-            return schema
-        return core_schema.no_info_wrap_validator_function(
+        return core_schema.with_info_wrap_validator_function(
             cls.__of_named_type,
             schema,
             serialization=core_schema.wrap_serializer_function_ser_schema(
@@ -45,19 +43,29 @@ class JsonBase(BaseModel):
         )
 
     @classmethod
-    def __of_named_type(cls, value: Any, validate: Any) -> Any:
-        if not isinstance(value, dict) or TYPE_KEY not in value:
-            return validate(value)
-        reference = value[TYPE_KEY]
-        rest = {key: item for key, item in value.items() if key != TYPE_KEY}
-        named = known_subclass(cls, reference)
-        if named is None:
-            raise PydanticCustomError(
-                "unknown_type",
-                "{reference} is not a known subclass of {base}",
-                {"reference": repr(reference), "base": cls.__name__},
+    def __of_named_type(cls, value: Any, validate: Any, info: ValidationInfo) -> Any:
+        named = cls
+        if isinstance(value, dict) and TYPE_KEY in value:
+            reference = value[TYPE_KEY]
+            found = known_subclass(cls, reference)
+            if found is None:
+                raise PydanticCustomError(
+                    "unknown_type",
+                    "{reference} is not a known subclass of {base}",
+                    {"reference": repr(reference), "base": cls.__name__},
+                )
+            named = found
+            value = {key: item for key, item in value.items() if key != TYPE_KEY}
+        if info.mode == "json" and isinstance(value, dict):
+            # the value was JSON, and is read as such again: it may be strict, or hold bytes
+            return _inner_validator(named).validate_json(
+                to_json(value), context=info.context, by_alias=True, by_name=True
             )
-        return validate(rest) if named is cls else named.model_validate(rest)
+        if named is cls:
+            return validate(value)
+        return named.__pydantic_validator__.validate_python(
+            value, context=info.context, by_alias=True, by_name=True
+        )
 
     @classmethod
     def __with_type(cls, value: Any, serialize: Any, info: Any) -> Any:
@@ -71,6 +79,8 @@ class JsonBase(BaseModel):
             exclude_unset=info.exclude_unset,
             exclude_defaults=info.exclude_defaults,
             exclude_none=info.exclude_none,
+            round_trip=info.round_trip,
+            context=info.context,
         )
 
 
@@ -86,6 +96,26 @@ def known_subclass(base: type[JsonBase], reference: Any) -> type[JsonBase] | Non
         if type_reference(kind) == reference:
             found = kind
     return found
+
+
+def _inner_validator(kind: type[JsonBase]) -> SchemaValidator:
+    """The validator of a class below the function that looks for its type."""
+    found = kind.__dict__.get("__inner_validator__")
+    if found is None:
+        kind.model_rebuild()
+        schema: Any = kind.__pydantic_core_schema__
+        definitions = schema.get("definitions", [])
+        while schema["type"] != "function-wrap":
+            if schema["type"] == "definition-ref":
+                schema = next(d for d in definitions if d["ref"] == schema["schema_ref"])
+            else:
+                schema = schema["schema"]
+        inner = schema["schema"]
+        if definitions:
+            inner = core_schema.definitions_schema(inner, definitions)
+        found = SchemaValidator(inner)
+        type.__setattr__(kind, "__inner_validator__", found)
+    return cast(SchemaValidator, found)
 
 
 def _family(base: type[JsonBase]) -> Iterator[type[JsonBase]]:

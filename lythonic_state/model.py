@@ -35,6 +35,7 @@ from pydantic_core import SchemaValidator
 from typing_extensions import TypeVar, dataclass_transform
 
 from . import alt_key, ops, paging, query
+from .codecs import with_known_types
 from .errors import SchemaError
 from .filters import Aliased, Column, Condition, OrderBy
 from .ops import OnConflict
@@ -67,7 +68,7 @@ P = TypeVar("P", bound="DbModel[Any]")
 
 class Col(Generic[T]):
     """`year: Col[int]` is the field `year: int`, and tells type checkers that `Book.year` is a
-    `Column[int]`. A default is given by `column(default)`."""
+    `Column[int]`. A default is given by `column(default=…)`."""
 
     if TYPE_CHECKING:
 
@@ -90,13 +91,13 @@ class _IsCol:
 _IS_COL = _IsCol()
 
 
-def column(default: Any = ..., **options: Any) -> Any:
+def column(*, default: Any = ..., **options: Any) -> Any:
     """pydantic's `Field` for a `Col[…]`, whose default type checkers would refuse otherwise.
 
     Example:
         >>> class Book(DbModel):
-        ...     book_id: Col[int] = column(-1, description="(PK)")
-        ...     year: Col[int | None] = column(None)
+        ...     book_id: Col[int] = column(default=-1, description="(PK)")
+        ...     year: Col[int | None] = column(default=None)
     """
     if "default_factory" in options:
         return Field(**options)
@@ -104,9 +105,6 @@ def column(default: Any = ..., **options: Any) -> Any:
 
 
 # --- the class ------------------------------------------------------------------------------
-
-_PLAIN_CLASS_KEYS = ("table", "constraints", "abstract", "scope", "scope_context")
-
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr, column))
 class DbModelMeta(ModelMetaclass):
@@ -141,12 +139,14 @@ class DbModelMeta(ModelMetaclass):
             _finish(cls)
         return cls
 
-    def __getattr__(cls, name: str) -> Any:
-        if not name.startswith("_"):
-            found = _column(cls, name)
-            if found is not None:
-                return found
-        return super().__getattr__(name)  # type: ignore[misc]  # ModelMetaclass has it at run time
+    if not TYPE_CHECKING:  # to checkers only the columns that are declared exist
+
+        def __getattr__(cls, name: str) -> Any:
+            if not name.startswith("_"):
+                found = _column(cls, name)
+                if found is not None:
+                    return found
+            return super().__getattr__(name)
 
     def __setattr__(cls, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -216,6 +216,16 @@ def _finish(cls: Any) -> None:
         cls.__build_table__()
 
 
+def _let_pydantic_know_registered_types(cls: Any) -> None:
+    changed = False
+    for info in cls.model_fields.values():
+        known = with_known_types(info.annotation)
+        if known is not info.annotation:
+            info.annotation, changed = known, True
+    if changed:
+        cls.model_rebuild(force=True)
+
+
 def _checked_markers(cls: Any, field: str, description: str) -> None:
     try:
         split_description(description)
@@ -259,7 +269,8 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         SchemaError: the class cannot be a table; the error names model, field and mend.
     """
 
-    model_config = ConfigDict(validate_assignment=True)
+    # arbitrary types: whether a column can hold a type is for the table to say
+    model_config = ConfigDict(validate_assignment=True, arbitrary_types_allowed=True)
 
     if TYPE_CHECKING:
         __table_options__: ClassVar[dict[str, Any]]
@@ -289,6 +300,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
                     f"{cls.__name__} refers to a type that is not defined yet; define it, "
                     f"or call {cls.__name__}.model_rebuild()"
                 )
+            _let_pydantic_know_registered_types(cls)
             table = build_table(
                 cls,
                 options["table"],
@@ -302,15 +314,15 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     # -- a model is always valid
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in type(self).model_fields:
+        if name not in type(self).__pydantic_fields__:
             super().__setattr__(name, value)
             return
         active = _assigning.get()
         before, fields_set = dict(self.__dict__), set(self.__pydantic_fields_set__)
         if id(self) in active:
             # inside one of the model's own validators, which would call itself for ever
-            values, _, _ = _fields_validator(type(self)).validate_assignment(before, name, value)
-            self.__dict__[name] = values[name]
+            fields: Any = _fields_validator(type(self)).validate_assignment(before, name, value)
+            self.__dict__[name] = fields[0][name]
             self.__pydantic_fields_set__.add(name)
             return
         token = _assigning.set(active | {id(self)})
@@ -580,7 +592,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             FilterError: the fields are not a unique key.
         """
         table = table_of(cls)
-        return run(conn, "sequence", ops.get_or_create, table, defaults, key, user_ctx)
+        return run(conn, "late", ops.get_or_create, table, defaults, key, user_ctx)
 
     @overload
     def refresh(self, conn: SyncConnection, /, *, user_ctx: UserCtx = None) -> Self: ...
@@ -865,7 +877,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         cls,
         conn: SyncConnection,
         /,
-        batch: int = 1000,
+        batch: int | Condition = 1000,
         *where: Condition,
         order_by: OrderBy = None,
         limit: int | None = None,
@@ -880,7 +892,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         cls,
         conn: AsyncConnection,
         /,
-        batch: int = 1000,
+        batch: int | Condition = 1000,
         *where: Condition,
         order_by: OrderBy = None,
         limit: int | None = None,
@@ -894,7 +906,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         cls,
         conn: AnyConnection,
         /,
-        batch: int = 1000,
+        batch: int | Condition = 1000,
         *where: Condition,
         order_by: OrderBy = None,
         limit: int | None = None,
@@ -906,7 +918,14 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """Streams the rows that `select` would give, `batch` rows at a time.
 
         An iterator, or an async iterator; memory stays the same however many rows there are.
+        Conditions may stand in the place of `batch`, as they do in `select`.
+
+        Example:
+            >>> for book in Book.iterate(conn, order_by="year"):
+            ...     print(book.title)
         """
+        if isinstance(batch, Condition):
+            where, batch = (batch, *where), 1000
         asked = Query(where, filters, order_by, limit, offset, on_invalid)
         return run_stream(conn, paging.streamed(table_of(cls), asked, user_ctx), batch)
 
@@ -1329,8 +1348,8 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
 # --- below ----------------------------------------------------------------------------------
 
 
-def _access(table: Table) -> Literal["write", "sequence"]:
-    return "write" if table.scope is None else "sequence"
+def _access(table: Table) -> Literal["write", "rows"]:
+    return "write" if table.scope is None else "rows"
 
 
 def _reading(table: Table) -> Literal["read", "scoped"]:

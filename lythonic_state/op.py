@@ -40,14 +40,49 @@ class Statement:
 Step: TypeAlias = tuple[Statement, Iterable[Any]]
 Op: TypeAlias = Generator[Step, Any, T]
 
-Access = Literal["read", "scoped", "write", "sequence"]
+Access = Literal["read", "scoped", "write", "rows", "late", "sequence"]
 """What a verb does to the database: reads; reads after telling PostgreSQL whose rows it may see;
-writes by one statement; or by several that must take effect together."""
+writes rows by one statement; or by several that must take effect together; writes rows if what it
+reads first says so; or changes anything, be it rows or tables, by several statements."""
 
 
 def control(sql: str) -> Step:
     """A step that steers a transaction."""
     return Statement(sql, "none", control=True), ()
+
+
+def guarded_late(
+    op: Op[T], begin: Sequence[Step], end: Sequence[Step], undo: Sequence[Step]
+) -> Op[T]:
+    """`guarded` from the first step on that is more than a SELECT, and not at all without one."""
+    try:
+        step = op.send(None)
+        while step[0].sql.startswith("SELECT") and not step[0].control:
+            try:
+                result = yield step
+            except BaseException as error:
+                step = op.throw(error)
+            else:
+                step = op.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    return (yield from guarded(_resumed(op, step), begin, end, undo))
+
+
+def _resumed(op: Op[T], step: Step) -> Op[T]:
+    """An Op that has been begun, from this step of it on."""
+    try:
+        while True:
+            try:
+                result = yield step
+            except BaseException as error:
+                step = op.throw(error)
+            else:
+                step = op.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
 
 
 def guarded(op: Op[T], begin: Sequence[Step], end: Sequence[Step], undo: Sequence[Step]) -> Op[T]:

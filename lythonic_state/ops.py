@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from . import statements
 from .dialects import Dialect
@@ -27,8 +28,8 @@ from .errors import (
 )
 from .filters import Compiler, Expression, Source, operand
 from .op import Op, Statement, Step
-from .rows import binder, encode_value, read_one
-from .scope import AllTenants, UserCtx, claim, restriction, scope_values
+from .rows import binder, encode_value, keyed_binder
+from .scope import AllTenants, UserCtx, announce, claim, restriction, scope_values
 from .statements import Query
 from .table import ColumnSpec, Table
 
@@ -48,6 +49,7 @@ def enter(
     if not scoped:
         return
     values = {setting_of(table): restriction(table, user_ctx) for table in scoped}
+    announce(scoped, user_ctx)
     if dialect.name == "postgres":
         params: list[str] = []
         for table in scoped:
@@ -82,7 +84,7 @@ def scope_text(table: Table, value: Any) -> str:
     return str(table.scope.codec.encode_postgres(value))
 
 
-def _row_scope(table: Table, model: BaseModel, user_ctx: UserCtx) -> Any:
+def row_scope(table: Table, model: BaseModel, user_ctx: UserCtx) -> Any:
     """The scope by which one row is found; its own must be the context's."""
     if table.scope is None:
         return None
@@ -95,10 +97,14 @@ def _row_scope(table: Table, model: BaseModel, user_ctx: UserCtx) -> Any:
 
 
 class Assigned:
-    """Values put into models before they are written, taken back if the write fails."""
+    """Values put into models before they are written, taken back if the write fails.
+
+    Generated keys of bulk verbs wait in `keys` until everything is written.
+    """
 
     def __init__(self) -> None:
         self._before: list[tuple[BaseModel, str, Any, bool]] = []
+        self.keys: list[tuple[Sequence[BaseModel], Sequence[int]]] = []
 
     def put(self, model: BaseModel, field: str, value: Any) -> None:
         fields_set = model.__pydantic_fields_set__
@@ -106,22 +112,20 @@ class Assigned:
         model.__dict__[field] = value
         fields_set.add(field)
 
-    def undo(self, models: Iterable[BaseModel] | None = None) -> None:
-        """Takes back what was put, into all models or into these only."""
-        chosen = None if models is None else _Identity(models)
-        kept: list[tuple[BaseModel, str, Any, bool]] = []
-        for entry in reversed(self._before):
-            model, field, value, was_set = entry
-            if chosen is not None and model not in chosen:
-                kept.append(entry)
-                continue
+    def undo(self) -> None:
+        for model, field, value, was_set in reversed(self._before):
             model.__dict__[field] = value
             if not was_set:
                 model.__pydantic_fields_set__.discard(field)
-        self._before = kept[::-1]
 
-    def take_over(self, other: Assigned) -> None:
-        self._before.extend(other._before)
+    def set_keys(self, table: Table) -> None:
+        if table.generated is None:
+            return
+        field = table.generated.field
+        for models, keys in self.keys:
+            for model, key in zip(models, keys, strict=True):
+                model.__dict__[field] = key
+                model.__pydantic_fields_set__.add(field)
 
 
 class _Identity:
@@ -142,6 +146,8 @@ def is_undefined(value: Any) -> bool:
 def key_params(table: Table, dialect: Dialect, key: Any) -> list[Any]:
     """The bound values of a primary key given as a value, a tuple or a dict by field."""
     columns = table.need_key()
+    if len(columns) == 1 and key.__class__ in (int, str):
+        return [operand(dialect, columns[0].field, columns[0].codec, key)]
     name = table.model.__name__
     if len(columns) == 1:
         values = [key[columns[0].field]] if isinstance(key, Mapping) else [key]
@@ -205,10 +211,12 @@ def load_by_id(dialect: Dialect, table: Table, key: Any, user_ctx: UserCtx) -> O
     if table.scope is not None:
         yield from enter(dialect, (table,), user_ctx, writes=False)
         scope = restriction(table, user_ctx)
-    statement = statements.load(table, dialect, scope is not None)
+    statement, read = statements.load(table, dialect, scope is not None)
     params = key_params(table, dialect, key)
-    row = yield statement, params + _scope_param(table, dialect, scope)
-    return None if row is None else read_one(table)(row)
+    if scope is not None:
+        params += _scope_param(table, dialect, scope)
+    row = yield statement, params
+    return None if row is None else read(row)
 
 
 def select(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[list[Any]]:
@@ -266,19 +274,24 @@ def exists(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> O
 def save(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:
     key = table.generated
     if not table.primary_key or (key is not None and is_undefined(model.__dict__[key.field])):
-        return (yield from insert(dialect, table, model, False, user_ctx))
+        if key is None or table.scope is not None:
+            return (yield from insert(dialect, table, model, False, user_ctx))
+        statement, bind = statements.insert(table, dialect, with_key=False)
+        model.__dict__[key.field] = yield statement, bind(model.__dict__)
+        model.__pydantic_fields_set__.add(key.field)
+        return model
     yield from enter(dialect, (table,), user_ctx, writes=True)
     assigned = Assigned()
     try:
         _claim_into(assigned, table, model, user_ctx)
         update = tuple(table.values(table.columns))
-        statement, columns = statements.upsert(
+        statement, bind = statements.upsert(
             table, dialect, table.primary_key, update, with_key=True, returning=False
         )
-        written = yield statement, binder(table, dialect, columns)(model.__dict__)
+        written = yield statement, bind(model.__dict__)
         if table.scope is not None and not written:
             raise _foreign_row(table)
-        yield from _pass_key(dialect, table, model)
+        yield from _pass_own_key(dialect, table, model)
     except BaseException:
         assigned.undo()
         raise
@@ -299,13 +312,18 @@ def _claim_into(assigned: Assigned, table: Table, model: BaseModel, user_ctx: Us
         assigned.put(model, table.scope.field, value)
 
 
-def _pass_key(dialect: Dialect, table: Table, *models: BaseModel) -> Generator[Step, Any, None]:
-    """On PostgreSQL, lets generated keys go on after those that were given explicitly."""
-    if dialect.name != "postgres" or table.generated is None or not models:
-        return
-    highest = max(model.__dict__[table.generated.field] for model in models)
-    if highest > 0:
-        yield statements.pass_keys(table, dialect), (highest, highest)
+def _pass_key(dialect: Dialect, table: Table, key: int) -> Generator[Step, Any, None]:
+    """On PostgreSQL, lets generated keys go on after one that was given explicitly."""
+    if dialect.name == "postgres" and key > 0:
+        yield statements.pass_keys(table, dialect), (key, key)
+
+
+def _pass_own_key(
+    dialect: Dialect, table: Table, *models: BaseModel
+) -> Generator[Step, Any, None]:
+    if table.generated is not None:
+        field = table.generated.field
+        yield from _pass_key(dialect, table, max(model.__dict__[field] for model in models))
 
 
 def insert(
@@ -323,10 +341,10 @@ def insert(
     try:
         _claim_into(assigned, table, model, user_ctx)
         with_key = key is None or not (auto_increment or is_undefined(model.__dict__[key.field]))
-        statement, columns = statements.insert(table, dialect, with_key=with_key)
-        returned = yield statement, binder(table, dialect, columns)(model.__dict__)
+        statement, bind = statements.insert(table, dialect, with_key=with_key)
+        returned = yield statement, bind(model.__dict__)
         if with_key:
-            yield from _pass_key(dialect, table, model)
+            yield from _pass_own_key(dialect, table, model)
         else:
             assert key is not None
             assigned.put(model, key.field, returned)
@@ -349,7 +367,7 @@ def _update_columns(
     columns: tuple[ColumnSpec, ...],
     user_ctx: UserCtx,
 ) -> Op[int]:
-    scope = _row_scope(table, model, user_ctx)
+    scope = row_scope(table, model, user_ctx)
     yield from enter(dialect, (table,), user_ctx, writes=True)
     key = own_key(table, dialect, model) + _scope_param(table, dialect, scope)
     if not columns:
@@ -398,7 +416,7 @@ def body_values(table: Table, body: Any) -> dict[str, Any]:
         raise InvalidValue(
             f"expected a dict or a model for {table.model.__name__}, not {type(body).__name__}"
         )
-    by_alias = {column.input_key: column.field for column in table.columns}
+    by_alias = {alias: column.field for column in table.columns for alias in column.aliases}
     values: dict[str, Any] = {}
     for name, value in body.items():
         known = name if name in fields else by_alias.get(name)
@@ -449,17 +467,17 @@ def upsert(
         _claim_into(assigned, table, model, user_ctx)
         with_key = key is None or not is_undefined(model.__dict__[key.field])
         returning = bool(table.primary_key)
-        statement, columns = statements.upsert(
+        statement, bind = statements.upsert(
             table, dialect, target, changed, with_key=with_key, returning=returning
         )
-        row = yield statement, binder(table, dialect, columns)(model.__dict__)
+        row = yield statement, bind(model.__dict__)
         if table.scope is not None and not row:
             raise _foreign_row(table)
         if row and returning:
             for column, value in zip(table.primary_key, row, strict=True):
                 assigned.put(model, column.field, column.codec.decode(value))
         if with_key:
-            yield from _pass_key(dialect, table, model)
+            yield from _pass_own_key(dialect, table, model)
     except BaseException:
         assigned.undo()
         raise
@@ -554,8 +572,12 @@ def get_or_create(
                 f"{table.model.__name__} has no field {name!r}{nearest(name, table.by_field)}"
             )
     conflict_target(table, list(key), None)
-    query = Query((), dict(key), limit=1)
+    query = Query((), dict(key), limit=2)
     found = yield from select(dialect, table, query, user_ctx)
+    if len(found) > 1:
+        raise MultipleFound(
+            f"several tenants have a {table.model.__name__} with this key; give a context of one"
+        )
     if found:
         return found[0], False
     values = {**body_values(table, defaults or {}), **key}
@@ -568,13 +590,13 @@ def get_or_create(
     _claim_into(assigned, table, model, user_ctx)
     generated = table.generated
     with_key = generated is None or not is_undefined(model.__dict__[generated.field])
-    statement, columns = statements.insert_or_ignore(table, dialect, with_key=with_key)
-    row = yield statement, binder(table, dialect, columns)(model.__dict__)
+    statement, bind = statements.insert_or_ignore(table, dialect, with_key=with_key)
+    row = yield statement, bind(model.__dict__)
     if row is not None:
         if generated is not None and not with_key:
             assigned.put(model, generated.field, row[0])
         elif with_key:
-            yield from _pass_key(dialect, table, model)
+            yield from _pass_own_key(dialect, table, model)
         return model, True
     found = yield from select(dialect, table, query, user_ctx)
     if found:
@@ -588,14 +610,14 @@ def get_or_create(
 
 
 def refresh(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:
-    scope = _row_scope(table, model, user_ctx)
+    scope = row_scope(table, model, user_ctx)
     yield from enter(dialect, (table,), user_ctx, writes=False)
-    statement = statements.load(table, dialect, scope is not None)
+    statement, read = statements.load(table, dialect, scope is not None)
     key = own_key(table, dialect, model)
     row = yield statement, key + _scope_param(table, dialect, scope)
     if row is None:
         raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
-    fresh = read_one(table)(row)
+    fresh = read(row)
     for column in table.columns:
         model.__dict__[column.field] = fresh.__dict__[column.field]
     model.__pydantic_fields_set__.update(column.field for column in table.columns)
@@ -603,7 +625,7 @@ def refresh(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx)
 
 
 def delete_row(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[int]:
-    scope = _row_scope(table, model, user_ctx)
+    scope = row_scope(table, model, user_ctx)
     yield from enter(dialect, (table,), user_ctx, writes=True)
     statement = statements.delete_row(table, dialect, scope is not None)
     key = own_key(table, dialect, model)
@@ -631,11 +653,38 @@ def update_where(
     user_ctx: UserCtx,
 ) -> Op[int]:
     _need_filter(table, "update_where", query, all_rows)
+    if table.scope is not None:
+        yield from enter(dialect, (table,), user_ctx, writes=True)
+    scope_value = scope_values(user_ctx)
+    shape = statements.update_shape(values, query) if table.scope is None else None
+    found = table.cache.get((dialect.name, shape)) if shape is not None else None
+    if found is not None:
+        statement, setters, operands = found
+        params = [bound(value) for bound, value in zip(setters, values.values(), strict=True)]
+        params += statements.operand_values(dialect, operands, query)
+    else:
+        columns = _set_columns(table, values)
+        compiler = Compiler(dialect, [Source(table)], scope_value)
+        sets = ", ".join(
+            f"{dialect.column(column)} = {_set_value(compiler, table, column, value)}"
+            for column, value in zip(columns, values.values(), strict=True)
+        )
+        where = statements.where_of(compiler, query.expressions, query.filters)
+        text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
+        statement, params = Statement(text, "count"), compiler.params
+        if shape is not None:
+            setters = [partial(_bound_value, table, dialect, column) for column in columns]
+            operands = statements.operands_of(table, query)
+            table.cache[dialect.name, shape] = (statement, setters, operands)
+    written: int = yield statement, params
+    return written
+
+
+def _set_columns(table: Table, values: Mapping[str, Any]) -> list[ColumnSpec]:
     if not values:
         raise FilterError(f"{table.model.__name__}.update_where: there is nothing to set")
-    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
-    sets: list[str] = []
-    for name, value in values.items():
+    columns: list[ColumnSpec] = []
+    for name in values:
         if name not in table.by_field:
             raise FilterError(
                 f"update_where: {table.model.__name__} has no field {name!r}"
@@ -647,12 +696,13 @@ def update_where(
                 f"update_where: {table.model.__name__}.{name} is "
                 f"{'the scope' if column is table.scope else 'a key'} and is never rewritten"
             )
-        sets.append(f"{dialect.column(column)} = {_set_value(compiler, table, column, value)}")
-    where = statements.where_of(compiler, query.expressions, query.filters)
-    yield from enter(dialect, (table,), user_ctx, writes=True)
-    text = f"UPDATE {dialect.quote(table.name)} SET {', '.join(sets)}{where}"
-    written: int = yield Statement(text, "count"), compiler.params
-    return written
+        columns.append(column)
+    return columns
+
+
+def _bound_value(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> Any:
+    """A value after the field's own validation, as it is bound."""
+    return encode_value(table, dialect, column, checked_value(table, column, value))
 
 
 def _set_value(compiler: Compiler, table: Table, column: ColumnSpec, value: Any) -> str:
@@ -664,13 +714,10 @@ def _set_value(compiler: Compiler, table: Table, column: ColumnSpec, value: Any)
         ):
             raise FilterError(f"{where} is {column.codec.name}, and {value.label} is not")
         return compiler.expression(value)
-    if value is None:
-        if not column.nullable:
-            raise InvalidValue(f"{where} cannot be None")
-        compiler.params.append(None)
-    else:
-        checked = checked_value(table, column, value)
-        compiler.params.append(encode_value(table, compiler.dialect, column, checked))
+    if value is None and not column.nullable:
+        raise InvalidValue(f"{where} cannot be None")
+    bound = None if value is None else _bound_value(table, compiler.dialect, column, value)
+    compiler.params.append(bound)
     return compiler.dialect.bind(column.codec)
 
 
@@ -680,13 +727,9 @@ def checked_value(table: Table, column: ColumnSpec, value: Any) -> Any:
     Raises:
         InvalidValue: the field does not accept it.
     """
-    from pydantic import TypeAdapter, ValidationError
-
     key = ("adapter", column.field)
     adapter = table.cache.get(key)
     if adapter is None:
-        from typing import Annotated
-
         info = table.model.model_fields[column.field]
         annotation: Any = info.annotation
         if info.metadata:
@@ -761,6 +804,7 @@ def insert_many(
     except BaseException:
         assigned.undo()
         raise
+    assigned.set_keys(table)
     return total
 
 
@@ -772,33 +816,31 @@ def _insert_chunk(
     user_ctx: UserCtx,
     assigned: Assigned,
 ) -> Op[int]:
+    """Inserts models, whose new keys `assigned` sets when all chunks are in."""
     for model in models if table.scope is not None else ():
         _claim_into(assigned, table, model, user_ctx)
-    keyed: list[BaseModel] = []
-    own = Assigned()
-    if table.generated is not None:
-        keyed = yield from _give_keys(dialect, table, models, own)
     statement = statements.insert_many(table, dialect, ignore=ignore)
-    bind = binder(table, dialect, table.columns)
-    try:
-        written: int = yield statement, [bind(model.__dict__) for model in models]
-        if table.generated is not None:
-            without = _Identity(keyed)
-            given = [model for model in models if model not in without]
-            yield from _pass_key(dialect, table, *given)
-        if ignore and keyed and written < len(models):
-            yield from _forget_ignored(dialect, table, keyed, own)
-    except BaseException:
-        own.undo()
-        raise
-    assigned.take_over(own)
+    values = [model.__dict__ for model in models]
+    written: int
+    if table.generated is None:
+        written = yield statement, map(binder(table, dialect, table.columns), values)
+        return written
+    keys, given = yield from _keys(dialect, table, values)
+    written = yield statement, map(keyed_binder(table, dialect), values, keys)
+    if given:
+        yield from _pass_key(dialect, table, max(given))
+    if ignore and written < len(models):
+        there = yield from _present(dialect, table, keys)
+        pairs = [pair for pair in zip(models, keys, strict=True) if pair[1] in there]
+        models, keys = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    assigned.keys.append((models, keys))
     return written
 
 
-def _give_keys(
-    dialect: Dialect, table: Table, models: Sequence[BaseModel], assigned: Assigned
-) -> Op[list[BaseModel]]:
-    """Keys for the models that have none, before they are written.
+def _keys(
+    dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]
+) -> Op[tuple[list[int], list[int]]]:
+    """A key for each row, new ones where there was none, and those that were there.
 
     On SQLite the write lock is held, so that the highest key cannot change below us; PostgreSQL
     gives out as many of its sequence as are needed.
@@ -806,39 +848,36 @@ def _give_keys(
     key = table.generated
     assert key is not None
     field = key.field
-    without = [model for model in models if is_undefined(model.__dict__[field])]
-    if not without:
-        return without
+    encode = dialect.encoder(key.codec)
+    keys = [d[field] for d in values]
+    given = [encode(value) for value in keys if not is_undefined(value)]
+    missing = len(keys) - len(given)
+    if not missing:
+        return given, given
     if dialect.name == "postgres":
-        rows = yield statements.reserve_keys(table, dialect), (len(without),)
-        for model, (value,) in zip(without, rows, strict=True):
-            assigned.put(model, field, value)
-        return without
+        rows = yield statements.reserve_keys(table, dialect), (missing,)
+        fresh = (row[0] for row in rows)
+        return [next(fresh) if is_undefined(value) else value for value in keys], given
     row = yield statements.highest_key(table, dialect), ()
     highest = max(row[0] or 0, 0)
-    for model in models:
-        value = model.__dict__[field]
-        if is_undefined(value):
-            highest += 1
-            assigned.put(model, field, highest)
-        elif value > highest:
-            highest = value
-    return without
+    if not given:
+        return list(range(highest + 1, highest + missing + 1)), given
+    found: list[int] = []
+    for value in keys:
+        highest = highest + 1 if is_undefined(value) else max(highest, value)
+        found.append(highest if is_undefined(value) else value)
+    return found, given
 
 
-def _forget_ignored(
-    dialect: Dialect, table: Table, keyed: Sequence[BaseModel], assigned: Assigned
-) -> Generator[Step, Any, None]:
-    """Takes the keys back from models whose rows were left out for a conflict."""
+def _present(dialect: Dialect, table: Table, keys: Sequence[int]) -> Op[set[int]]:
+    """Which of these keys are in the table."""
     key = table.generated
     assert key is not None
     compiler = Compiler(dialect, [Source(table)])
-    column = Source(table).column(key)
-    where = compiler.where([column.in_([model.__dict__[key.field] for model in keyed])])
+    where = compiler.where([Source(table).column(key).in_(keys)])
     text = f"SELECT {dialect.column(key)} FROM {dialect.quote(table.name)}{where}"
     rows = yield Statement(text, "all"), compiler.params
-    there = {row[0] for row in rows}
-    assigned.undo([model for model in keyed if model.__dict__[key.field] not in there])
+    return {row[0] for row in rows}
 
 
 def save_many(dialect: Dialect, table: Table, rows: Iterable[Any], user_ctx: UserCtx) -> Op[int]:
@@ -867,6 +906,7 @@ def save_many(dialect: Dialect, table: Table, rows: Iterable[Any], user_ctx: Use
     except BaseException:
         assigned.undo()
         raise
+    assigned.set_keys(table)
     return total
 
 
@@ -919,23 +959,22 @@ def _upsert_chunk(
         _claim_into(assigned, table, model, user_ctx)
     key = table.generated
     if target == table.primary_key:
-        statement, columns = statements.upsert(
+        statement, bind = statements.upsert(
             table, dialect, target, update, with_key=True, returning=False, many=True
         )
-        bind = binder(table, dialect, columns)
-        written: int = yield statement, [bind(model.__dict__) for model in models]
+        written: int = yield statement, map(bind, [model.__dict__ for model in models])
         if table.scope is not None and written < len(models):
             raise _foreign_row(table)
-        yield from _pass_key(dialect, table, *models)
+        yield from _pass_own_key(dialect, table, *models)
         return written
     total = 0
     for model in models:
         with_key = key is None or not is_undefined(model.__dict__[key.field])
         returning = bool(table.primary_key)
-        statement, columns = statements.upsert(
+        statement, bind = statements.upsert(
             table, dialect, target, update, with_key=with_key, returning=returning
         )
-        row = yield statement, binder(table, dialect, columns)(model.__dict__)
+        row = yield statement, bind(model.__dict__)
         if table.scope is not None and not row:
             raise _foreign_row(table)
         total += 1 if row else 0

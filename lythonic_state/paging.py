@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic
 
 from pydantic import BaseModel
@@ -42,8 +42,8 @@ class Page(Generic[T]):
     The cursor is text and survives JSON and URLs' query strings.
     """
 
-    items: list[T] = field(default_factory=list)
-    next: str | None = None
+    items: list[T]
+    next: str | None
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -168,9 +168,7 @@ def streamed(table: Table, query: Query, user_ctx: UserCtx) -> Build:
     """What a stream of a select runs."""
 
     def build(dialect: Dialect) -> tuple[Sequence[Step], Statement, Any]:
-        before: list[Step] = []
-        if table.scope is not None and dialect.name == "postgres":
-            before = list(ops.enter(dialect, (table,), user_ctx, writes=False))
+        before: list[Step] = list(ops.enter(dialect, (table,), user_ctx, writes=False))
         statement, params = statements.select(table, dialect, query, scope_values(user_ctx))
         return before, statement, params
 
@@ -196,11 +194,11 @@ def run_bulk(conn: Any, rows: Any, verb: Callable[..., Op[int]], table: Table, *
         raise InvalidValue(f"expected an iterable of {table.model.__name__}, not {rows!r}")
     if is_async(conn) and not isinstance(rows, (list, tuple)):
         rows = list(rows)
-    return run(conn, "sequence", verb, table, rows, *args)
+    return run(conn, "rows", verb, table, rows, *args)
 
 
 async def _run_bulk_async(
     conn: Any, rows: AsyncIterable[Any], verb: Callable[..., Op[int]], table: Table, args: Any
 ) -> Any:
     collected = [row async for row in rows]
-    return await run(conn, "sequence", verb, table, collected, *args)
+    return await run(conn, "rows", verb, table, collected, *args)

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, TypeAlias, cast, overload
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ValidationError
 from typing_extensions import TypeVar
 
 from . import ops
+from .codecs import Codec
 from .dialects import Dialect
-from .errors import FilterError, SchemaError
+from .errors import FilterError, RowError, SchemaError
 from .filters import (
     Aggregate,
     Aliased,
+    AllOf,
+    AnyOf,
     Arithmetic,
     Column,
+    Comparison,
     Compiler,
     Condition,
     Expression,
     JsonPath,
+    KeyIn,
+    NoneOf,
+    Order,
     OrderBy,
     Source,
     conditions_of,
+    named_column,
     ordering,
 )
 from .op import Access, Op, Statement
-from .rows import joined_reader, lenient_reader
+from .rows import joined_reader, reader
 from .run import AnyConnection, AsyncConnection, SyncConnection, run
-from .scope import UserCtx, restriction, scope_values
+from .scope import AllTenants, UserCtx, restriction, scope_values
 from .statements import Query, columns_of, limit_text, limits, where_of
 from .table import ColumnSpec, Reference, Table, references, table_of
 
@@ -127,11 +136,20 @@ def _choose(candidates: list[Reference], via: Any, between: str) -> Reference:
 
 
 def _join_text(dialect: Dialect, sources: Sequence[Source], via: Any, compiler: Compiler) -> str:
-    """FROM with its JOINs, whose conditions come from the foreign keys."""
-    first = sources[0]
-    text = f" FROM {_named(dialect, first)}"
-    for position, source in enumerate(sources[1:], start=1):
-        mine, theirs, reference = _link(source, sources[:position], via)
+    """FROM with its JOINs, whose conditions come from the foreign keys.
+
+    Raises:
+        FilterError: no foreign key fits, several do, or `via` names one that leads nowhere here.
+    """
+    text = f" FROM {_named(dialect, sources[0])}"
+    vias = _vias(via)
+    joined, waiting = [sources[0]], list(sources[1:])
+    while waiting:
+        # a model that nothing before it is linked to waits for one that links them
+        source = next((one for one in waiting if _links(one, joined)), waiting[0])
+        mine, theirs, reference = _link(source, joined, vias)
+        waiting.remove(source)
+        joined.append(source)
         terms = [
             f"{dialect.column(a, mine.name)} = {dialect.column(b, theirs.name)}"
             for a, b in zip(reference.columns, reference.target_columns, strict=True)
@@ -145,6 +163,8 @@ def _join_text(dialect: Dialect, sources: Sequence[Source], via: Any, compiler: 
             terms += compiler.scope_condition(source)
         kind = "LEFT JOIN" if source.outer else "JOIN"
         text += f" {kind} {_named(dialect, source)} ON {' AND '.join(terms)}"
+    if vias:
+        raise FilterError(f"via: {_via_name(vias[0])} is no foreign key between these models")
     return text
 
 
@@ -153,46 +173,60 @@ def _named(dialect: Dialect, source: Source) -> str:
     return f"{name} AS {dialect.quote(source.alias)}" if source.alias else name
 
 
-def _link(source: Source, before: Sequence[Source], via: Any) -> tuple[Source, Source, Reference]:
-    """The foreign key between a model and one before it: who has it, and whom it leads to."""
-    found: list[tuple[Source, Source, Reference]] = []
-    for other in before:
-        for reference in references(other.table):
-            if reference.target is source.table:
-                found.append((other, source, reference))
-        for reference in references(source.table):
-            if reference.target is other.table:
-                found.append((source, other, reference))
+Link: TypeAlias = "tuple[Source, Source, Reference]"
+"""Who has the foreign key, whom it leads to, and the key."""
+
+
+def _link(source: Source, before: Sequence[Source], vias: list[Column[Any] | str]) -> Link:
+    """The foreign key between a model and one before it; a `via` that names it is used up."""
+    found = _links(source, before)
+    for position, via in enumerate(vias):
+        named = _forward([link for link in found if _fits_link(link, via)], source)
+        if named:
+            del vias[position]
+            found = named
+            break
+    else:
+        found = _forward(found, source)
+    if len(found) == 1:
+        return found[0]
     name = source.alias or source.table.model.__name__
     others = ", ".join(other.alias or other.table.model.__name__ for other in before)
-    named = [link for link in found if any(_fits_link(link, one) for one in _vias(via))]
-    # a self reference fits both ways round: without more to go by, the earlier row has the key
-    for links in (named, found):
-        if len(links) == 1 or (len(links) == 2 and links[0][2] is links[1][2]):
-            return links[0]
-        forward = [link for link in links if link[1] is source]
-        if links and len(forward) == 1 and {id(li[2].table) for li in links} == {id(source.table)}:
-            return forward[0]
-        if links:
-            break
-    _choose(_distinct([link[2] for link in (named or found)]), None, f"{name} and {others}")
-    return (named or found)[0]
+    if not found:
+        raise FilterError(f"no foreign key leads between {name} and {others}")
+    keys = [f"{link[0].alias or link[0].table.model.__name__}.{link[2].field}" for link in found]
+    raise FilterError(
+        f"{' and '.join(keys)} lead between {name} and {others}; say which is meant: via={keys[0]}"
+    )
 
 
-def _distinct(candidates: Iterable[Reference]) -> list[Reference]:
-    seen: dict[tuple[ColumnSpec, ...], Reference] = {}
-    for reference in candidates:
-        seen.setdefault(reference.columns, reference)
-    return list(seen.values())
+def _links(source: Source, before: Sequence[Source]) -> list[Link]:
+    found: list[Link] = []
+    for other in before:
+        for key in references(other.table):
+            if key.target is source.table:
+                found.append((other, source, key))
+        for key in references(source.table):
+            if key.target is other.table:
+                found.append((source, other, key))
+    return found
 
 
-def _fits_link(link: tuple[Source, Source, Reference], via: Column[Any] | str) -> bool:
+def _forward(links: list[Link], source: Source) -> list[Link]:
+    """A self reference fits both ways round; unless told otherwise, the earlier row has the key."""
+    forward = {(id(mine), reference) for mine, theirs, reference in links if theirs is source}
+    return [link for link in links if link[1] is source or (id(link[1]), link[2]) not in forward]
+
+
+def _fits_link(link: Link, via: Column[Any] | str) -> bool:
     mine, _, reference = link
-    if isinstance(via, Column) and via.source is not None and via.source != mine.alias:
-        return False
-    if isinstance(via, Column) and via.source is None and mine.alias is not None:
+    if isinstance(via, Column) and via.source != mine.alias:
         return False
     return _fits(reference, via)
+
+
+def _via_name(via: Any) -> str:
+    return via.label if isinstance(via, Expression) else repr(via)
 
 
 # --- join -----------------------------------------------------------------------------------
@@ -405,38 +439,50 @@ def _key_condition(
     source: Source, columns: Sequence[ColumnSpec], keys: Iterable[tuple[Any, ...]]
 ) -> Condition:
     """Rows whose columns hold one of these keys."""
-    from .filters import and_, or_
-
     wanted = list(dict.fromkeys(keys))
-    first = source.column(columns[0])
-    if len(columns) == 1:
-        return first.in_([key[0] for key in wanted])
-    if not wanted:
-        return first.in_([])
-    return or_(
-        *(
-            and_(*(source.column(c) == value for c, value in zip(columns, key, strict=True)))
-            for key in wanted
-        )
-    )
+    if len(columns) == 1 or not wanted:
+        return source.column(columns[0]).in_([key[0] for key in wanted])
+    return KeyIn(tuple(source.column(column) for column in columns), wanted)
 
 
-def _select_where(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[list[Any]]:
-    return (yield from ops.select(dialect, table, query, user_ctx))
+def _matched(
+    table: Table, columns: Sequence[ColumnSpec], reference: Reference, row: BaseModel, scope: Any
+) -> tuple[Any, ...] | None:
+    """The values by which rows belong together: those of the key, and the scope both share."""
+    values = _values(row, columns)
+    if values is None or not reference.scoped or table.scope is None:
+        return values
+    return (*values, row.__dict__[table.scope.field] if scope is None else scope)
+
+
+def _scopes(table: Table, rows: Sequence[BaseModel], user_ctx: UserCtx) -> list[Any]:
+    """The tenant of each row that is given, where it is not the row itself that tells.
+
+    Raises:
+        AccessViolation: a row belongs to another tenant than the context.
+    """
+    if table.scope is None or isinstance(user_ctx, AllTenants):
+        return [None] * len(rows)
+    return [ops.row_scope(table, row, user_ctx) for row in rows]
 
 
 def _parents_op(
     dialect: Dialect, reference: Reference, rows: Sequence[BaseModel], user_ctx: UserCtx
 ) -> Op[list[Any]]:
-    keys = [_values(row, reference.columns) for row in rows]
-    present = [key for key in keys if key is not None]
-    restriction(reference.target, user_ctx)
-    if not present:
+    table, target = reference.table, reference.target
+    scopes = _scopes(table, rows, user_ctx)
+    restriction(target, user_ctx)
+    wanted = [key for row in rows if (key := _values(row, reference.columns)) is not None]
+    if not wanted:
         return [None] * len(rows)
-    source = Source(reference.target)
-    condition = _key_condition(source, reference.target_columns, present)
-    found = yield from _select_where(dialect, reference.target, Query((condition,)), user_ctx)
-    by_key = {_values(model, reference.target_columns): model for model in found}
+    condition = _key_condition(Source(target), reference.target_columns, wanted)
+    found = yield from ops.select(dialect, target, Query((condition,)), user_ctx)
+    theirs = reference.target_columns
+    by_key = {_matched(target, theirs, reference, model, None): model for model in found}
+    keys = [
+        _matched(table, reference.columns, reference, row, scope)
+        for row, scope in zip(rows, scopes, strict=True)
+    ]
     return [None if key is None else by_key.get(key) for key in keys]
 
 
@@ -518,15 +564,22 @@ def _children_op(
     query: Query,
     user_ctx: UserCtx,
 ) -> Op[list[list[Any]]]:
-    keys = [_values(row, reference.target_columns) for row in rows]
-    present = [key for key in keys if key is not None]
-    condition = _key_condition(Source(reference.table), reference.columns, present)
+    table, target = reference.table, reference.target
+    scopes = _scopes(target, rows, user_ctx)
+    theirs = reference.target_columns
+    wanted = [key for row in rows if (key := _values(row, theirs)) is not None]
+    condition = _key_condition(Source(table), reference.columns, wanted)
     asked = Query((condition, *query.expressions), query.filters, query.order_by)
-    found = yield from _select_where(dialect, reference.table, asked, user_ctx)
+    found = yield from ops.select(dialect, table, asked, user_ctx)
     groups: dict[Any, list[Any]] = {}
     for model in found:
-        groups.setdefault(_values(model, reference.columns), []).append(model)
-    return [list(groups.get(key, ())) for key in keys]
+        key = _matched(table, reference.columns, reference, model, None)
+        groups.setdefault(key, []).append(model)
+    keys = [
+        _matched(target, theirs, reference, row, scope)
+        for row, scope in zip(rows, scopes, strict=True)
+    ]
+    return [[] if key is None else list(groups.get(key, ())) for key in keys]
 
 
 def _own_children_op(
@@ -622,46 +675,66 @@ def _recurse_op(
     table = reference.table
     yield from ops.enter(dialect, (table,), user_ctx, writes=False)
     if isinstance(root, table.model):
+        _scopes(table, [root], user_ctx)
         key = ops.own_key(table, dialect, root)
     else:
         key = ops.key_params(table, dialect, root)
     compiler = Compiler(dialect, [Source(table, "_t")], scope_values(user_ctx))
     keys = table.need_key()
-    towards = (
-        list(zip(reference.columns, reference.target_columns, strict=True))
-        if down
-        else list(zip(reference.target_columns, reference.columns, strict=True))
-    )
-    walked = [*keys, *(c for c in (*reference.columns, *reference.target_columns) if c not in keys)]
-    walked = list(dict.fromkeys(walked))
+    near, far = reference.target_columns, reference.columns
+    if not down:
+        near, far = far, near
+    walked = list(dict.fromkeys((*keys, *near)))
+    place = {column: f'"_{i}"' for i, column in enumerate(walked)}
     name = dialect.quote(table.name)
     carried = ", ".join(dialect.column(c, "_t") for c in walked)
-    names = ", ".join(dialect.quote(f"_{i}") for i in range(len(walked)))
-    place = {column: f"_{i}" for i, column in enumerate(walked)}
-    begin = " AND ".join(f"{dialect.column(c, '_t')} = {dialect.bind(c.codec)}" for c in keys)
+    begin = [f"{dialect.column(c, '_t')} = {dialect.bind(c.codec)}" for c in keys]
     compiler.params.extend(key)
-    begin += "".join(f" AND {term}" for term in compiler.scope_conditions())
-    step = " AND ".join(
-        f"{dialect.column(new, '_t')} = _w.{dialect.quote(place[old])}" for new, old in towards
-    )
-    step += "".join(f" AND {term}" for term in compiler.scope_conditions())
-    match = " AND ".join(
-        f"{dialect.column(c, table.name)} = _n.{dialect.quote(place[c])}" for c in keys
-    )
-    grouped = ", ".join(dialect.quote(place[c]) for c in keys)
-    # a depth beyond the number of rows can only be a cycle, which ends the walk
+    begin += compiler.scope_conditions()
+    step = [
+        f"{dialect.column(b, '_t')} = _w.{place[a]}" for a, b in zip(near, far, strict=True)
+    ] + compiler.scope_conditions()
+    match = " AND ".join(f"{dialect.column(c, table.name)} = _w.{place[c]}" for c in keys)
+    order = ", ".join(dialect.sortable(dialect.column(c, table.name), c.codec) for c in keys)
+    if dialect.name == "postgres":
+        # OFFSET 0 keeps the planner from reading the whole table at each step of the way
+        one = f"SELECT {carried} FROM {name} AS _t WHERE {' AND '.join(step)} OFFSET 0"
+        further = f"SELECT _s.* FROM _w CROSS JOIN LATERAL ({one}) AS _s"
+    else:
+        further = f"SELECT {carried} FROM _w JOIN {name} AS _t ON {' AND '.join(step)}"
+    # UNION drops what was walked already, so that a cycle ends and no way is walked twice
     text = (
-        f"WITH RECURSIVE _w({names}, _depth) AS ("
-        f"SELECT {carried}, 0 FROM {name} AS _t WHERE {begin} "
-        f"UNION SELECT {carried}, _w._depth + 1 FROM {name} AS _t JOIN _w ON {step} "
-        f"WHERE _w._depth < (SELECT count(*) FROM {name})), "
-        f"_n AS (SELECT {grouped}, min(_depth) AS _depth FROM _w GROUP BY {grouped}) "
-        f"SELECT {columns_of(table, dialect)} FROM {name} JOIN _n ON {match} "
-        f"WHERE _n._depth > 0 ORDER BY _n._depth, "
-        + ", ".join(dialect.sortable(dialect.column(c, table.name), c.codec) for c in keys)
+        f"WITH RECURSIVE _w({', '.join(place.values())}) AS ("
+        f"SELECT {carried} FROM {name} AS _t WHERE {' AND '.join(begin)} "
+        f"UNION {further}) "
+        f"SELECT {columns_of(table, dialect)} FROM _w JOIN {name} ON {match} ORDER BY {order}"
     )
-    statement = Statement(text, "all", lenient_reader(table, "raise"))
-    found: list[Any] = yield statement, compiler.params
+    found: list[Any] = yield Statement(text, "all", reader(table)), compiler.params
+    roots = [row for row in found if ops.own_key(table, dialect, row) == list(key)]
+    return _nearest_first(found, near, far, roots)
+
+
+def _nearest_first(
+    rows: Sequence[Any],
+    near: Sequence[ColumnSpec],
+    far: Sequence[ColumnSpec],
+    roots: Sequence[Any],
+) -> list[Any]:
+    """The rows that were walked from the root, by their distance from it and then as they come."""
+    beyond: dict[Any, list[Any]] = {}
+    for row in rows:
+        beyond.setdefault(_values(row, far), []).append(row)
+    level = list(roots)
+    seen = {id(row) for row in level}
+    place = {id(row): number for number, row in enumerate(rows)}
+    found: list[Any] = []
+    while level:
+        steps = dict.fromkeys(_values(row, near) for row in level)
+        level = [row for step in steps if step for row in beyond.get(step, ())]
+        level = [row for row in level if id(row) not in seen]
+        level.sort(key=lambda row: place[id(row)])
+        seen.update(map(id, level))
+        found += level
     return found
 
 
@@ -929,15 +1002,14 @@ def select_columns(
         if not isinstance(column, Expression):
             raise FilterError(f"expected a column such as Book.title, got {column!r}")
     groups = [] if group_by is None else _listed(group_by)
-    conditions = _conditions(where)
-    sources = _mentioned([*columns, *groups], conditions)
-    if into is not None and len(into.model_fields) < len(columns):
-        raise FilterError(
-            f"{into.__name__} has {len(into.model_fields)} fields for {len(columns)} columns"
-        )
+    conditions, kept = _conditions(where), _conditions(having)
+    orders = [] if order_by is None else _listed(order_by)
+    sources = _mentioned([*columns, *groups, *conditions, *kept, *orders])
+    if into is not None:
+        _check_into(into, columns)
     query = Query(conditions, filters, order_by, limit, offset)
     access = _reading(*(source.table for source in sources))
-    args = (sources, columns, groups, _conditions(having), query, distinct, via, into, user_ctx)
+    args = (sources, columns, groups, kept, query, distinct, via, into, user_ctx)
     return run(conn, access, _columns_op, *args)
 
 
@@ -949,7 +1021,25 @@ def _conditions(given: Any) -> tuple[Condition, ...]:
     return (given,) if isinstance(given, Condition) else tuple(given)
 
 
-def _mentioned(expressions: Sequence[Any], conditions: Sequence[Condition]) -> list[Source]:
+def _check_into(into: Any, columns: Sequence[Any]) -> None:
+    if not isinstance(into, type) or not issubclass(into, BaseModel):
+        raise FilterError(f"into takes a Pydantic model, not {into!r}")
+    if hasattr(into, "__build_table__"):
+        raise FilterError(
+            f"{into.__name__} is a table, which would be read in part; use {into.__name__}.select, "
+            "or give `into` a model of these columns"
+        )
+    fields = list(into.model_fields.items())
+    if len(fields) < len(columns):
+        raise FilterError(f"{into.__name__} has {len(fields)} fields for {len(columns)} columns")
+    left_out = [name for name, info in fields[len(columns) :] if info.is_required()]
+    if left_out:
+        raise FilterError(
+            f"{into.__name__} needs {', '.join(left_out)} too, for which no column is selected"
+        )
+
+
+def _mentioned(expressions: Sequence[Any]) -> list[Source]:
     """The tables whose columns are mentioned, in order."""
     sources: dict[str, Source] = {}
     for expression in expressions:
@@ -963,17 +1053,18 @@ def _mentioned(expressions: Sequence[Any], conditions: Sequence[Condition]) -> l
     return list(sources.values())
 
 
-def _columns_in(expression: Any) -> Iterable[Column[Any]]:
-    match expression:
+def _columns_in(node: Any) -> Iterable[Column[Any]]:
+    match node:
         case Column():
-            yield expression
-        case Arithmetic(first, _, second):
+            yield node
+        case Arithmetic(left=first, right=second) | Comparison(left=first, right=second):
             yield from _columns_in(first)
             yield from _columns_in(second)
-        case Aggregate(_, of):
-            yield from _columns_in(of)
-        case JsonPath(column):
-            yield from _columns_in(column)
+        case Aggregate(of=inner) | Order(by=inner) | NoneOf(item=inner) | JsonPath(column=inner):
+            yield from _columns_in(inner)
+        case AllOf(items=items) | AnyOf(items=items):
+            for item in items:
+                yield from _columns_in(item)
         case _:
             return
 
@@ -982,7 +1073,7 @@ def _columns_op(
     dialect: Dialect,
     sources: Sequence[Source],
     columns: Sequence[Expression[Any]],
-    groups: Sequence[Any],
+    group_by: Sequence[Any],
     having: Sequence[Condition],
     query: Query,
     distinct: bool,
@@ -990,6 +1081,14 @@ def _columns_op(
     into: Any,
     user_ctx: UserCtx,
 ) -> Op[list[Any]]:
+    order = ordering(sources, query.order_by)
+    groups = [_group(sources, item) for item in group_by]
+    aggregated = bool(groups) or any(map(_aggregates, columns)) or bool(having)
+    if distinct and not aggregated:
+        # the same rows, and one may order by what is not written in the form that is selected
+        groups, aggregated, distinct = list(columns), True, False
+    if aggregated:
+        _check_grouped([*columns, *(term.by for term in order)], groups)
     yield from ops.enter(dialect, [s.table for s in sources], user_ctx, writes=False)
     compiler = Compiler(dialect, sources, scope_values(user_ctx))
     selected = ", ".join(compiler.selected(column) for column in columns)
@@ -997,20 +1096,83 @@ def _columns_op(
     text += _join_text(dialect, sources, via, compiler)
     text += where_of(compiler, query.expressions, query.filters)
     if groups:
-        terms = [compiler.expression(term.by) for term in ordering(sources, groups)]
-        text += " GROUP BY " + ", ".join(terms)
+        written = (_place(item, columns) or compiler.expression(item) for item in groups)
+        text += " GROUP BY " + ", ".join(written)
     if having:
         conditions = conditions_of(sources, having, {})
         text += " HAVING " + " AND ".join(compiler.condition(node) for node in conditions)
-    text += compiler.order(ordering(sources, query.order_by))
+    text += compiler.order(order, lambda item: _place(item, columns))
     text += limit_text(dialect, query)
     compiler.params.extend(limits(query))
-    reader = _tuple_reader(columns, into)
+    reader = _tuple_reader(columns, into, sources[0].table)
     found: list[Any] = yield Statement(text, "all", reader), compiler.params
     return found
 
 
-def _tuple_reader(columns: Sequence[Expression[Any]], into: Any) -> Callable[[list[Any]], Any]:
+def _group(sources: Sequence[Source], item: Any) -> Expression[Any]:
+    if isinstance(item, str):
+        return named_column(sources, item, "group_by")
+    if not isinstance(item, Expression) or _aggregates(item):
+        raise FilterError(f"group_by: expected a field's name or a column, got {item!r}")
+    return item
+
+
+def _aggregates(node: Any) -> bool:
+    match node:
+        case Aggregate():
+            return True
+        case Arithmetic(left=first, right=second):
+            return _aggregates(first) or _aggregates(second)
+        case _:
+            return False
+
+
+def _check_grouped(expressions: Sequence[Expression[Any]], groups: Sequence[Any]) -> None:
+    """What stands beside groups must have one value in each of them.
+
+    Raises:
+        FilterError: a column has several.
+    """
+    grouped = {_identity(item) for item in groups}
+    for expression in expressions:
+        for column in _bare_columns(expression, grouped):
+            keys = column.table.primary_key
+            whole = [_identity(Column(column.table, key, column.source)) for key in keys]
+            if not (whole and grouped.issuperset(whole)):
+                raise FilterError(
+                    f"{column.label} has several values in a group; give it in group_by, or take "
+                    f"an aggregate of it such as min_({column.label})"
+                )
+
+
+def _identity(node: Any) -> Any:
+    return (node.table, node.spec, node.source) if isinstance(node, Column) else id(node)
+
+
+def _bare_columns(node: Any, grouped: set[Any]) -> Iterable[Column[Any]]:
+    """Columns outside of aggregates that are not grouped by."""
+    if _identity(node) in grouped or isinstance(node, Aggregate):
+        return
+    if isinstance(node, Arithmetic):
+        yield from _bare_columns(node.left, grouped)
+        yield from _bare_columns(node.right, grouped)
+    elif isinstance(node, Column):
+        yield node
+
+
+def _place(item: Expression[Any], columns: Sequence[Expression[Any]]) -> str | None:
+    """The place in the SELECT list of an expression with bound values.
+
+    Written again, its values would be bound again, and PostgreSQL would not know it for the same.
+    """
+    if isinstance(item, Column):
+        return None
+    return next((str(place) for place, c in enumerate(columns, start=1) if c is item), None)
+
+
+def _tuple_reader(
+    columns: Sequence[Expression[Any]], into: Any, table: Table
+) -> Callable[[list[Any]], Any]:
     decoders = [_value_decoder(column) for column in columns]
     names = list(into.model_fields)[: len(columns)] if into is not None else []
 
@@ -1024,36 +1186,48 @@ def _tuple_reader(columns: Sequence[Expression[Any]], into: Any) -> Callable[[li
         ]
         if into is None:
             return values
-        return [_into(into, names, row) for row in values]
+        return [_into(into, names, row, table) for row in values]
 
     return read
 
 
-def _into(model: type[BaseModel], names: Sequence[str], row: Sequence[Any]) -> BaseModel:
-    made: BaseModel = model.__pydantic_validator__.validate_python(
-        dict(zip(names, row, strict=True)), by_alias=False, by_name=True
-    )
+def _into(
+    model: type[BaseModel], names: Sequence[str], row: Sequence[Any], table: Table
+) -> BaseModel:
+    values = dict(zip(names, row, strict=True))
+    try:
+        made: BaseModel = model.__pydantic_validator__.validate_python(
+            values, by_alias=False, by_name=True
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else None
+        raise RowError(
+            f"{row!r} is not a valid {model.__name__}: {field or 'it'}: {first['msg']}",
+            table=table.name,
+            key=None,
+            column=field,
+            value=values.get(field) if field is not None else None,
+        ) from error
     return made
 
 
 def _value_decoder(column: Expression[Any]) -> Callable[[Any], Any]:
     if isinstance(column, Aggregate) and column.function == "avg" and column.of is not None:
-        return _mean_decoder(column.of.codec.decode)
+        return partial(_mean, column.of.codec)
     codec = column.codec
     inner = column.of if isinstance(column, Aggregate) and column.of is not None else column
     if codec.name == "path" and isinstance(inner, Column):
-        return TypeAdapter(inner.spec.python_type).validate_python
+        return cast("Callable[[Any], Any]", inner.spec.python_type)
     return codec.decode
 
 
-def _mean_decoder(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def mean(value: Any) -> Any:
-        if not isinstance(value, str):
-            return decode(value) if not isinstance(value, float) else value
-        total, _, number = value.partition("/")
-        return decode(int(total)) / int(number)
-
-    return mean
+def _mean(codec: Codec, value: Any) -> Any:
+    """The mean behind what `Compiler.selected` selects: a float, or a sum and a count."""
+    if not isinstance(value, str):
+        return float(value)
+    total, _, number = value.partition("/")
+    return codec.decode(int(total)) / int(number)
 
 
 # --- hand-written SQL -----------------------------------------------------------------------

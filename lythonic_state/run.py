@@ -12,15 +12,15 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
 from .dialects import POSTGRES, POSTGRES_BEFORE_17, SQLITE, Dialect
 from .drivers import sqlite as sqlite_driver
-from .errors import TransactionError
-from .op import Access, Op, Statement, Step, control, guarded
+from .errors import DatabaseError, TransactionError, as_driver_error
+from .op import Access, Op, Statement, Step, control, guarded, guarded_late
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -35,7 +35,11 @@ class SyncPostgres(Protocol):
 
     autocommit: Any
 
+    def execute(self, query: Any, params: Any = ..., /) -> Any: ...
+    def cursor(self) -> Any: ...
+    def commit(self) -> None: ...
     def rollback(self) -> None: ...
+    def close(self) -> None: ...
     def pipeline(self) -> AbstractContextManager[Any]: ...
 
 
@@ -44,13 +48,28 @@ class AsyncPostgres(Protocol):
 
     autocommit: Any
 
+    async def execute(self, query: Any, params: Any = ..., /) -> Any: ...
+    def cursor(self) -> Any: ...
+    async def commit(self) -> None: ...
     async def rollback(self) -> None: ...
+    async def close(self) -> None: ...
     def pipeline(self) -> AbstractAsyncContextManager[Any]: ...
 
 
-SyncConnection: TypeAlias = "sqlite3.Connection | SyncPostgres"
-AsyncConnection: TypeAlias = "aiosqlite.Connection | AsyncPostgres"
-AnyConnection: TypeAlias = "SyncConnection | AsyncConnection"
+class AsyncSqlite(Protocol):
+    """Stands for `aiosqlite.Connection` while running, as that is imported when first needed."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+
+SyncConnection: TypeAlias = sqlite3.Connection | SyncPostgres
+if TYPE_CHECKING:
+    AsyncConnection: TypeAlias = aiosqlite.Connection | AsyncPostgres
+else:
+    # a real type, so that signatures with it can be inspected (FastAPI does, and so do nodes)
+    AsyncConnection = AsyncSqlite | AsyncPostgres
+AnyConnection: TypeAlias = SyncConnection | AsyncConnection
 Verb: TypeAlias = Callable[..., Op[Any]]
 
 # --- the loops ------------------------------------------------------------------------------
@@ -108,6 +127,8 @@ Guard: TypeAlias = "tuple[Sequence[Step], Sequence[Step], Sequence[Step]]"
 
 _IN_SAVEPOINT: Guard = ((SAVE,), (RELEASE,), (ROLLBACK_TO, RELEASE))
 _OWN_SQLITE: Guard = ((BEGIN_SQLITE,), (), (ROLLBACK,))
+_OWN_ROWS_SQLITE: Guard = ((BEGIN_SQLITE,), (), (ROLLBACK,))
+"""As above; when no row was changed, the transaction ends with the verb, and its lock with it."""
 _WHOLE_SQLITE: Guard = ((BEGIN_SQLITE,), (COMMIT,), (ROLLBACK,))
 _OWN_POSTGRES: Guard = ((), (), (ROLLBACK,))
 _WHOLE_POSTGRES: Guard = ((BEGIN_POSTGRES,), (COMMIT,), (ROLLBACK,))
@@ -117,11 +138,21 @@ def sqlite_guard(conn: Any, access: Access) -> Guard | None:
     """What a verb needs around it on SQLite, in the mode that the connection is in."""
     if access in ("read", "scoped"):
         return None
-    if conn.in_transaction:
-        return _IN_SAVEPOINT if access == "sequence" else None
+    if _is_open(conn):
+        return None if access == "write" else _IN_SAVEPOINT
     if is_autocommit(conn):
-        return _WHOLE_SQLITE if access == "sequence" else None
-    return _OWN_SQLITE
+        return None if access == "write" else _WHOLE_SQLITE
+    return _OWN_SQLITE if access == "sequence" else _OWN_ROWS_SQLITE
+
+
+def _is_open(conn: Any) -> bool:
+    """Whether a SQLite connection has a transaction open."""
+    try:
+        return bool(conn.in_transaction)
+    except (sqlite3.ProgrammingError, ValueError) as error:
+        raise as_driver_error(
+            DatabaseError, f"this connection is closed ({error}); open another one", error
+        ) from error
 
 
 def is_autocommit(conn: Any) -> bool:
@@ -136,19 +167,23 @@ def postgres_guard(conn: Any, access: Access) -> Guard | None:
     """What a verb needs around it on PostgreSQL, in the mode that the connection is in."""
     idle = conn.info.transaction_status == 0
     if not idle:
-        return _IN_SAVEPOINT if access in ("write", "sequence") else None
+        return None if access in ("read", "scoped") else _IN_SAVEPOINT
     if not conn.autocommit:
         return _OWN_POSTGRES
-    return _WHOLE_POSTGRES if access in ("scoped", "sequence") else None
+    return None if access in ("read", "write") else _WHOLE_POSTGRES
 
 
 def postgres_dialect(conn: Any) -> Dialect:
     return POSTGRES if conn.info.server_version >= 170000 else POSTGRES_BEFORE_17
 
 
-def _op(verb: Verb, dialect: Dialect, args: tuple[Any, ...], guard: Guard | None) -> Op[Any]:
+def _op(
+    access: Access, verb: Verb, dialect: Dialect, args: tuple[Any, ...], guard: Guard | None
+) -> Op[Any]:
     op = verb(dialect, *args)
-    return op if guard is None else guarded(op, *guard)
+    if guard is None:
+        return op
+    return guarded_late(op, *guard) if access == "late" else guarded(op, *guard)
 
 
 # --- transaction blocks ---------------------------------------------------------------------
@@ -196,12 +231,9 @@ def run(conn: Any, access: Access, verb: Verb, *args: Any) -> Any:
     if conn.__class__ is sqlite3.Connection:
         if BLOCKS:
             check_block(conn)
-        op = verb(SQLITE, *args)
-        if access != "read":
-            guard = sqlite_guard(conn, access)
-            if guard is not None:
-                op = guarded(op, *guard)
-        return drive(sqlite_driver.execute, conn, op)
+        if access == "read":
+            return drive(sqlite_driver.execute, conn, verb(SQLITE, *args))
+        return run_sqlite(conn, access, verb, args)
     return runner_of(conn)(conn, access, verb, args)
 
 
@@ -211,8 +243,15 @@ Runner: TypeAlias = Callable[[Any, Access, Verb, tuple[Any, ...]], Any]
 def run_sqlite(conn: sqlite3.Connection, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
     if BLOCKS:
         check_block(conn)
-    op = _op(verb, SQLITE, args, sqlite_guard(conn, access))
-    return drive(sqlite_driver.execute, conn, op)
+    guard = sqlite_guard(conn, access)
+    op = _op(access, verb, SQLITE, args, guard)
+    if guard is not _OWN_ROWS_SQLITE:
+        return drive(sqlite_driver.execute, conn, op)
+    before = conn.total_changes
+    value = drive(sqlite_driver.execute, conn, op)
+    if conn.total_changes == before:
+        conn.rollback()
+    return value
 
 
 class _Hop:
@@ -227,20 +266,31 @@ class _Hop:
         self.verb = verb
         self.args = args
         self.cancelled = False
+        self.undoing = False
+        self.guard: Guard | None = None
         self.began_with: int | None = None
 
     def __call__(self) -> Any:
         if self.cancelled:
             return None
         raw = self.raw
-        guard = sqlite_guard(raw, self.access)
-        value = drive(self._execute, raw, _op(self.verb, SQLITE, self.args, guard))
-        if guard is _OWN_SQLITE:
+        guard = self.guard = sqlite_guard(raw, self.access)
+        before = raw.total_changes
+        op = _op(self.access, self.verb, SQLITE, self.args, guard)
+        value = drive(self._execute, raw, op)
+        if guard is _OWN_ROWS_SQLITE and raw.total_changes == before:
+            raw.rollback()
+        elif guard is _OWN_SQLITE or guard is _OWN_ROWS_SQLITE:
             self.began_with = raw.total_changes
         return value
 
     def _execute(self, raw: sqlite3.Connection, statement: Statement, params: Any) -> Any:
-        return sqlite_driver.execute(raw, statement, params, self.watch)
+        result = sqlite_driver.execute(raw, statement, params, self.watch)
+        if self.cancelled and self.guard is not None and not (self.undoing or statement.control):
+            # thrown into the verb, which takes back what it did to models and to rows
+            self.undoing = True
+            raise asyncio.CancelledError
+        return result
 
     def undo(self) -> None:
         """Rolls back the transaction that this verb began, unless another verb joined it."""
@@ -257,17 +307,33 @@ async def run_aiosqlite(
         check_block(conn)
     hooked = worker.hook(conn)
     if hooked is None:
-        async with _lock_of(conn):
-            op = _op(verb, SQLITE, args, sqlite_guard(conn, access))
-            return await drive_async(worker.execute, conn, op)
+        return await _run_public(conn, access, verb, args)
     raw, in_thread = hooked
     hop = _Hop(raw, conn, access, verb, args)
     try:
         return await in_thread(hop)
     except asyncio.CancelledError:
         hop.cancelled = True
-        await worker.finish(in_thread(hop.undo))
+        with suppress(ValueError):  # somebody closed the connection meanwhile
+            await worker.finish(in_thread(hop.undo))
         raise
+
+
+async def _run_public(
+    conn: aiosqlite.Connection, access: Access, verb: Verb, args: tuple[Any, ...]
+) -> Any:
+    """A verb through aiosqlite's public interface, one hop a statement."""
+    from .drivers import worker
+
+    async with _lock_of(conn):
+        guard = sqlite_guard(conn, access)
+        op = _op(access, verb, SQLITE, args, guard)
+        _is_open(conn)
+        before = conn.total_changes
+        value = await drive_async(worker.execute, conn, op)
+        if guard is _OWN_ROWS_SQLITE and conn.total_changes == before:
+            await worker.finish(conn.rollback())
+        return value
 
 
 _locks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
@@ -294,7 +360,7 @@ def run_postgres(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -
     if BLOCKS:
         check_block(conn)
     with _thread_lock_of(conn):
-        op = _op(verb, postgres_dialect(conn), args, postgres_guard(conn, access))
+        op = _op(access, verb, postgres_dialect(conn), args, postgres_guard(conn, access))
         return drive(postgres.execute, conn, op)
 
 
@@ -304,7 +370,7 @@ async def run_postgres_async(conn: Any, access: Access, verb: Verb, args: tuple[
     if BLOCKS:
         check_block(conn)
     async with _lock_of(conn):
-        op = _op(verb, postgres_dialect(conn), args, postgres_guard(conn, access))
+        op = _op(access, verb, postgres_dialect(conn), args, postgres_guard(conn, access))
         return await drive_async(postgres.execute_async, conn, op)
 
 
@@ -382,8 +448,11 @@ def _stream(
         from .drivers import postgres
 
         chunks = postgres.stream(conn, before, statement, params, batch)
-    for chunk in chunks:
-        yield from chunk
+    try:
+        for chunk in chunks:
+            yield from chunk
+    finally:
+        chunks.close()  # type: ignore[attr-defined]  # a generator
 
 
 async def _stream_async(

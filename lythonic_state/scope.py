@@ -6,10 +6,10 @@ Only the decision lives here; the conditions are written in `filters.py` and `st
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from .errors import AccessViolation
 from .table import Table
@@ -28,6 +28,9 @@ class ScopeContext(BaseModel):
         ...     org_id: int = -1
         >>> Invoice.select(conn, user_ctx=OrgContext(org_id=7))
     """
+
+    # programs without tenants do not pay for the validator
+    model_config = ConfigDict(defer_build=True)
 
 
 class AllTenants:
@@ -61,9 +64,15 @@ def restriction(table: Table, user_ctx: UserCtx) -> Any:
     if table.scope is None:
         return None
     if isinstance(user_ctx, AllTenants):
-        logger.warning("%s across all tenants: %s", table.model.__name__, user_ctx.reason)
         return None
     return required_scope(table, user_ctx)
+
+
+def announce(tables: Sequence[Table], user_ctx: UserCtx) -> None:
+    """Logs, once for a verb, that it reaches across all tenants, and why."""
+    if isinstance(user_ctx, AllTenants):
+        names = ", ".join(dict.fromkeys(table.model.__name__ for table in tables))
+        logger.warning("%s across all tenants: %s", names, user_ctx.reason)
 
 
 def required_scope(table: Table, user_ctx: UserCtx) -> Any:

@@ -26,8 +26,8 @@ from .filters import (
     operand,
     ordering,
 )
-from .op import Statement
-from .rows import OnInvalid, lenient_reader, reader
+from .op import Row, Statement
+from .rows import Binder, OnInvalid, binder, lenient_reader, read_one, reader
 from .table import ColumnSpec, Table
 
 Build = Callable[[], Statement]
@@ -65,33 +65,35 @@ def key_where(table: Table, dialect: Dialect, scoped: bool) -> str:
     return " WHERE " + equals(dialect, columns)
 
 
-def load(table: Table, dialect: Dialect, scoped: bool) -> Statement:
-    def build() -> Statement:
-        return Statement(select_text(table, dialect) + key_where(table, dialect, scoped), "one")
+def load(table: Table, dialect: Dialect, scoped: bool) -> tuple[Statement, Callable[[Row], Any]]:
+    """SELECT of one row by its primary key, and what makes a model of it."""
+    found = table.cache.get((dialect.name, "load", scoped))
+    if found is None:
+        text = select_text(table, dialect) + key_where(table, dialect, scoped)
+        found = (Statement(text, "one"), read_one(table))
+        table.cache[dialect.name, "load", scoped] = found
+    return cast("tuple[Statement, Callable[[Row], Any]]", found)
 
-    return cached(table, dialect, ("load", scoped), build)
 
-
-def insert(
-    table: Table, dialect: Dialect, *, with_key: bool
-) -> tuple[Statement, tuple[ColumnSpec, ...]]:
+def insert(table: Table, dialect: Dialect, *, with_key: bool) -> tuple[Statement, Binder]:
     """INSERT of one row; without `with_key` the database generates the key and returns it."""
-    columns = table.columns if with_key else _without_generated(table)
-
-    def build() -> Statement:
+    found = table.cache.get((dialect.name, "insert", with_key))
+    if found is None:
+        columns = table.columns if with_key else _without_generated(table)
         text = _insert_text(table, dialect, columns)
-        if with_key or table.generated is None:
-            return Statement(text, "count")
-        if dialect.name == "sqlite":
-            return Statement(text, "key")
-        return Statement(f"{text} RETURNING {dialect.column(table.generated)}", "key")
-
-    return cached(table, dialect, ("insert", with_key), build), columns
+        statement = Statement(text, "count")
+        if not with_key and table.generated is not None:
+            if dialect.name != "sqlite":
+                text += f" RETURNING {dialect.column(table.generated)}"
+            statement = Statement(text, "key")
+        found = (statement, binder(table, dialect, columns))
+        table.cache[dialect.name, "insert", with_key] = found
+    return cast("tuple[Statement, Binder]", found)
 
 
 def insert_or_ignore(
     table: Table, dialect: Dialect, *, with_key: bool
-) -> tuple[Statement, tuple[ColumnSpec, ...]]:
+) -> tuple[Statement, Binder]:
     """INSERT of one row unless a unique key stands in the way; returns the row's primary key."""
     columns = table.columns if with_key else _without_generated(table)
 
@@ -100,7 +102,8 @@ def insert_or_ignore(
         text = f"{_insert_text(table, dialect, columns)} ON CONFLICT DO NOTHING RETURNING {key}"
         return Statement(text, "one")
 
-    return cached(table, dialect, ("insert_or_ignore", with_key), build), columns
+    statement = cached(table, dialect, ("insert_or_ignore", with_key), build)
+    return statement, binder(table, dialect, columns)
 
 
 def insert_many(table: Table, dialect: Dialect, *, ignore: bool) -> Statement:
@@ -122,7 +125,7 @@ def upsert(
     with_key: bool,
     returning: bool,
     many: bool = False,
-) -> tuple[Statement, tuple[ColumnSpec, ...]]:
+) -> tuple[Statement, Binder]:
     """INSERT … ON CONFLICT (on) DO UPDATE, never touching a row of another scope.
 
     With `returning`, the key of the row that was written comes back.
@@ -151,7 +154,7 @@ def upsert(
         return Statement(text, "count")
 
     key = ("upsert", on, update, with_key, returning, many)
-    return cached(table, dialect, key, build), columns
+    return cached(table, dialect, key, build), binder(table, dialect, columns)
 
 
 def update_row(
@@ -249,15 +252,14 @@ def select(
     found = table.cache.get((dialect.name, shape))
     if found is None:
         statement, params = _select(table, dialect, query, scope_value)
-        table.cache[dialect.name, shape] = (statement, _operands(table, dialect, query))
+        table.cache[dialect.name, shape] = (statement, operands_of(table, query))
         return statement, params
     statement, operands = found
     params = []
     if scope is not None:
         params.append(dialect.encoder(table.scope.codec)(scope))  # type: ignore[union-attr]  # scoped
-    for codec, label, value in zip(*operands, query.filters.values(), strict=True):
-        params.append(operand(dialect, label, codec, value))
-    params.extend(limits(query))
+    params += operand_values(dialect, operands, query)
+    params += limits(query)
     return statement, params
 
 
@@ -267,16 +269,8 @@ _SIMPLE = frozenset(("eq", "ne", "gt", "lt", "gte", "lte"))
 
 def _shape(query: Query, scoped: bool) -> tuple[Any, ...] | None:
     """What decides the text of a query whose filters are plain comparisons, else None."""
-    if query.expressions or not (query.order_by is None or isinstance(query.order_by, str)):
+    if not (query.order_by is None or query.order_by.__class__ is str) or not _is_plain(query):
         return None
-    for value in query.filters.values():
-        if value.__class__ not in _SCALARS:
-            return None
-    for key in query.filters:
-        if "__" in key and key.partition("__")[0] not in _SIMPLE:
-            return None
-        if key.count("__") > 1:
-            return None
     return (
         "select",
         tuple(query.filters),
@@ -287,10 +281,40 @@ def _shape(query: Query, scoped: bool) -> tuple[Any, ...] | None:
     )
 
 
-def _operands(table: Table, dialect: Dialect, query: Query) -> tuple[list[Codec], list[str]]:
+def update_shape(values: Mapping[str, Any], query: Query) -> tuple[Any, ...] | None:
+    """What decides the text of an update by plain values and comparisons, else None."""
+    for value in values.values():
+        if value.__class__ not in _SCALARS:
+            return None
+    return ("update", tuple(values), tuple(query.filters)) if _is_plain(query) else None
+
+
+def _is_plain(query: Query) -> bool:
+    if query.expressions:
+        return False
+    for key, value in query.filters.items():
+        if value.__class__ not in _SCALARS:
+            return False
+        if "__" in key and (key.partition("__")[0] not in _SIMPLE or key.count("__") > 1):
+            return False
+    return True
+
+
+Operands = Sequence[tuple[Codec, str]]
+
+
+def operands_of(table: Table, query: Query) -> Operands:
+    """For each keyword filter the codec and the name of its column."""
     nodes = keyword_conditions([Source(table)], query.filters)
     lefts = [node.left for node in nodes if isinstance(node, Comparison)]
-    return [left.codec for left in lefts], [left.label for left in lefts]
+    return [(left.codec, left.label) for left in lefts]
+
+
+def operand_values(dialect: Dialect, operands: Operands, query: Query) -> list[Any]:
+    return [
+        operand(dialect, label, codec, value)
+        for (codec, label), value in zip(operands, query.filters.values(), strict=True)
+    ]
 
 
 def _select(

@@ -11,12 +11,13 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 
-from .codecs import Codec, column_type
+from .codecs import Codec, column_type, inner_notes
 from .errors import SchemaError, nearest
 
 if TYPE_CHECKING:
@@ -193,8 +194,8 @@ class ColumnSpec:
     primary_key: bool
     alt_key: bool
     python_type: Any
-    input_key: str
-    """The key under which pydantic expects the field's value."""
+    aliases: tuple[str, ...]
+    """The keys under which pydantic takes the field's value besides its name."""
     renamed_from: str | None = None
 
 
@@ -405,7 +406,7 @@ class _Builder:
                 primary_key,
                 alt_key,
                 python_type,
-                _input_key(name, info),
+                _aliases(info),
                 renamed_from,
             )
         )
@@ -506,31 +507,41 @@ class _Builder:
 def _markers(info: FieldInfo) -> Iterator[Marker]:
     if info.description:
         yield from split_description(info.description)[0]
-    for item in info.metadata:
+    for item in (*info.metadata, *inner_notes(info.annotation)):
         if isinstance(item, MARKERS):
             yield item
-        elif (isinstance(item, type) and issubclass(item, (PrimaryKey, AltKey, Transient))) or (isinstance(item, type) and issubclass(item, (Unique, Index))):
+        elif isinstance(item, FieldInfo):
+            yield from _markers(item)
+        elif isinstance(item, type) and issubclass(
+            item, (PrimaryKey, AltKey, Transient, Unique, Index)
+        ):
             yield item()
         elif isinstance(item, type) and issubclass(item, MARKERS):
             raise SchemaError(f"{item.__name__} needs its arguments: {item.__name__}(…)")
 
 
-def _input_key(name: str, info: FieldInfo) -> str:
-    alias = info.validation_alias if info.validation_alias is not None else info.alias
-    return alias if isinstance(alias, str) else name
+def _aliases(info: FieldInfo) -> tuple[str, ...]:
+    alias = info.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return tuple(choice for choice in choices if isinstance(choice, str))
 
 
 # --- finding models by name -----------------------------------------------------------------
 
 _MODELS: dict[str, list[weakref.ref[type[BaseModel]]]] = {}
+_registered = count(1)
+_generation = 0
+"""Changes whenever a model is registered, so that what was found by name is looked up again."""
 
 
 def register_model(model: type[BaseModel], table_name: str) -> None:
     """Make a model findable by its class name and its table's name."""
+    global _generation
     for name in {model.__name__, table_name}:
         alive = [ref for ref in _MODELS.get(name, []) if ref() is not None]
         alive.append(weakref.ref(model))
         _MODELS[name] = alive
+    _generation = next(_registered)
 
 
 def find_model(name: str | type[BaseModel], near: type[BaseModel]) -> type[BaseModel]:
@@ -560,11 +571,14 @@ def table_of(model: type[BaseModel]) -> Table:
     Raises:
         SchemaError: it has none, being abstract or not yet complete.
     """
+    found: Table | None = model.__dict__.get("__table__")
+    if found is not None:
+        return found
     build = getattr(model, "__build_table__", None)
     if build is None:
         raise SchemaError(f"{getattr(model, '__name__', model)!s} is not a DbModel")
-    table: Table = model.__dict__.get("__table__") or build()
-    return table
+    built: Table = build()
+    return built
 
 
 # --- foreign keys whose other end is known --------------------------------------------------
@@ -586,7 +600,9 @@ class Reference:
 
     @property
     def scoped(self) -> bool:
-        return self.table.scope is not None and self.target.scope is not None
+        if self.table.scope is None or self.target.scope is None:
+            return False
+        return self.table.scope not in self.columns
 
     @property
     def field(self) -> str:
@@ -607,6 +623,16 @@ def references(table: Table, find: FindTable = find_table) -> tuple[Reference, .
         SchemaError: a key leads to no known table or field, to a field that is not unique, or to
             one of another type.
     """
+    if find is not find_table:
+        return _found_references(table, find)
+    cached = table.cache.get("references")
+    if cached is None or cached[0] != _generation:
+        cached = table.cache["references"] = (_generation, _found_references(table, find))
+    found: tuple[Reference, ...] = cached[1]
+    return found
+
+
+def _found_references(table: Table, find: FindTable) -> tuple[Reference, ...]:
     groups: dict[int, tuple[Table, list[ForeignKeySpec]]] = {}
     for key in table.foreign_keys:
         target = find(key.to_model, table)
@@ -618,15 +644,26 @@ def references(table: Table, find: FindTable = find_table) -> tuple[Reference, .
     return tuple(sorted(found, key=lambda reference: order[reference.columns[0].field]))
 
 
+Pair: TypeAlias = "tuple[ForeignKeySpec, ColumnSpec, ColumnSpec]"
+"""A foreign key of one column: its marker, our column and the one it refers to."""
+
+
 def _grouped(table: Table, target: Table, keys: Sequence[ForeignKeySpec]) -> Iterator[Reference]:
-    """One reference a key, or one for all where together they name the target's composite key."""
-    pairs = [(table.by_field[key.field], _target_column(table, target, key)) for key in keys]
-    whole = {column.field for column in target.primary_key}
-    if len(whole) > 1 and sorted(column.field for _, column in pairs) == sorted(whole):
-        yield _checked_reference(table, target, pairs, keys[0].on_delete)
-        return
-    for key, pair in zip(keys, pairs, strict=True):
-        yield _checked_reference(table, target, [pair], key.on_delete)
+    """One reference a key, or one for several that together name a composite key of the target.
+
+    Where the columns of a composite key are named twice, the first of each belong together.
+    """
+    left: list[Pair] = [
+        (key, table.by_field[key.field], _target_column(table, target, key)) for key in keys
+    ]
+    for whole in (tuple(c.field for c in target.primary_key), *target.uniques):
+        named = [[pair for pair in left if pair[2].field == name] for name in whole]
+        if len(whole) > 1 and named[0] and len({len(pairs) for pairs in named}) == 1:
+            for group in zip(*named, strict=True):
+                yield _checked_reference(table, target, group)
+            left = [pair for pair in left if pair[2].field not in whole]
+    for pair in left:
+        yield _checked_reference(table, target, [pair])
 
 
 def _target_column(table: Table, target: Table, key: ForeignKeySpec) -> ColumnSpec:
@@ -646,22 +683,18 @@ def _target_column(table: Table, target: Table, key: ForeignKeySpec) -> ColumnSp
     return target.by_field[key.to_field]
 
 
-def _checked_reference(
-    table: Table,
-    target: Table,
-    pairs: Sequence[tuple[ColumnSpec, ColumnSpec]],
-    on_delete: OnDelete,
-) -> Reference:
-    ours, theirs = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-    where = f"{table.model.__name__}.{', '.join(column.field for column in ours)}"
-    fields = {column.field for column in theirs}
+def _checked_reference(table: Table, target: Table, pairs: Sequence[Pair]) -> Reference:
+    where = f"{table.model.__name__}.{', '.join(mine.field for _, mine, _ in pairs)}"
+    scoped = _same_scope(table, target, where)
+    scope = target.scope.field if scoped and target.scope is not None else None
+    fields = {other.field for _, _, other in pairs} - {scope}
     keys = [{column.field for column in target.primary_key}, *map(set, target.uniques)]
-    if fields not in keys:
+    if fields not in [key - {scope} for key in keys]:
         raise SchemaError(
             f"{where} refers to {target.model.__name__}.{', '.join(sorted(fields))}, which is "
             "neither its primary key nor unique; mark it (PK) or (UQ)"
         )
-    for mine, other in pairs:
+    for _, mine, other in pairs:
         if mine.codec.sqlite_type != other.codec.sqlite_type or (
             mine.codec.postgres_type != other.codec.postgres_type
         ):
@@ -670,10 +703,40 @@ def _checked_reference(
                 f"{target.model.__name__}.{other.field}, which it refers to, is "
                 f"{other.codec.name}; give both the same type"
             )
-    reference = Reference(table, ours, target, theirs, on_delete)
-    if reference.scoped and on_delete == "set null":
+    wanted: set[OnDelete] = {key.on_delete for key, _, _ in pairs}
+    wanted.discard("no action")
+    if len(wanted) > 1:
+        raise SchemaError(
+            f"{where} is one foreign key and takes one on_delete, not "
+            f"{' and '.join(sorted(wanted))}"
+        )
+    on_delete: OnDelete = wanted.pop() if wanted else "no action"
+    if scoped and on_delete == "set null":
         raise SchemaError(
             f"{where}: on_delete='set null' between two scoped tables would clear the scope too; "
             "use 'cascade' or 'restrict'"
         )
-    return reference
+    if on_delete == "set null" and not all(mine.nullable for _, mine, _ in pairs):
+        raise SchemaError(f"{where}: on_delete='set null' needs nullable columns; add `| None`")
+    own = [pair for pair in pairs if not (scoped and pair[1] is table.scope)] or pairs
+    return Reference(
+        table,
+        tuple(mine for _, mine, _ in own),
+        target,
+        tuple(other for _, _, other in own),
+        on_delete,
+    )
+
+
+def _same_scope(table: Table, target: Table, where: str) -> bool:
+    """Whether both tables are scoped, which they must be in the same way."""
+    ours, theirs = table.scope, target.scope
+    if ours is None or theirs is None:
+        return False
+    if ours.field != theirs.field or ours.codec.postgres_type != theirs.codec.postgres_type:
+        raise SchemaError(
+            f"{where}: {table.model.__name__} is scoped by {ours.field} and "
+            f"{target.model.__name__} by {theirs.field}, so the database could not tell whether "
+            "both rows belong to one tenant; scope both models by the same column"
+        )
+    return True

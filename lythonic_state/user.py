@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import Field
 from typing_extensions import TypeVar
 
+from .errors import SchemaError
 from .json_base import JsonBase
 from .model import DbModel
 from .scope import AllTenants, ScopeContext, UserCtx
+from .table import Table
 
 S = TypeVar("S", default=Any)
 
@@ -59,7 +61,19 @@ class Scoped(DbModel[S], abstract=True):
     The scope is a column of the model. Every verb takes `user_ctx=`, a `ScopeContext` with an
     attribute of that name (of the class `scope_context=…`, if one is given), and sees and writes
     that tenant's rows only.
+
+    Raises:
+        SchemaError: a model that is not abstract names no scope, or one that is not its column.
     """
+
+    @classmethod
+    def __build_table__(cls) -> Table:
+        if getattr(cls, "__scope__", None) is None and not cls.__table_options__["abstract"]:
+            raise SchemaError(
+                f"{cls.__name__} is Scoped and does not say by what; name the column: "
+                f'class {cls.__name__}(Scoped, scope="org_id")'
+            )
+        return super().__build_table__()
 
 
 class UserOwned(Scoped[S], abstract=True, scope="user_id", scope_context=UserContext):

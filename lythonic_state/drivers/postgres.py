@@ -5,8 +5,10 @@ The only module that imports psycopg, and only once a connection of it is used.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import count
+from operator import methodcaller
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +29,11 @@ from . import observe
 
 FETCH_CHUNK = 100
 IDLE = psycopg.pq.TransactionStatus.IDLE
+_ENDS: dict[str, Callable[[Any], Any]] = {
+    "COMMIT": methodcaller("commit"),
+    "ROLLBACK": methodcaller("rollback"),
+}
+"""What the connection does itself, which keeps to the rules of psycopg's own transaction blocks."""
 
 
 def execute(conn: psycopg.Connection[Any], statement: Statement, params: Any) -> Any:
@@ -34,9 +41,12 @@ def execute(conn: psycopg.Connection[Any], statement: Statement, params: Any) ->
     started = perf_counter()
     try:
         with conn.cursor(row_factory=tuple_row) as cursor:
-            if statement.fetch == "many":
+            result: Any = None
+            if statement.sql in _ENDS:
+                _ENDS[statement.sql](conn)
+            elif statement.fetch == "many":
                 cursor.executemany(statement.sql, params)
-                result: Any = max(cursor.rowcount, 0)
+                result = max(cursor.rowcount, 0)
             else:
                 cursor.execute(statement.sql, None if statement.control and not params else params)
                 result = _fetched(cursor, statement)
@@ -53,9 +63,12 @@ async def execute_async(
     started = perf_counter()
     try:
         async with conn.cursor(row_factory=tuple_row) as cursor:
-            if statement.fetch == "many":
+            result: Any = None
+            if statement.sql in _ENDS:
+                await _ENDS[statement.sql](conn)
+            elif statement.fetch == "many":
                 await cursor.executemany(statement.sql, params)
-                result: Any = max(cursor.rowcount, 0)
+                result = max(cursor.rowcount, 0)
             else:
                 await cursor.execute(
                     statement.sql, None if statement.control and not params else params
@@ -244,13 +257,18 @@ def _columns(error: psycopg.Error) -> tuple[str, ...]:
     if diag.column_name:
         return (diag.column_name,)
     detail = diag.message_detail or ""
+    if " is still referenced from table " in detail:
+        return ()  # the key named there is that of the other table
     if detail.startswith("Key ("):
-        inside = detail[5:].partition(")=(")[0]
-        return tuple(_unquoted(name) for name in inside.split(", "))
+        return tuple(_unquoted(name) for name in _NAMES.findall(detail[5:].partition(")=(")[0]))
     name = diag.constraint_name or ""
+    # our CHECK constraints are named ck_<digest>_<table>[.<column>]
     if name.startswith("ck_") and "." in name:
         return (name.partition(".")[2],)
     return ()
+
+
+_NAMES = re.compile(r'"(?:[^"]|"")*"|[^", ][^",]*')
 
 
 def _unquoted(name: str) -> str:

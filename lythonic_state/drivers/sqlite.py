@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from logging import DEBUG
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +23,9 @@ from ..filters import fold
 from ..op import Statement
 from . import observe
 
+_log_enabled_for = observe.logger.isEnabledFor
+
+READ_AT_ONCE = 16
 FETCH_CHUNK = 100
 """Rows are read and turned into models in chunks of so many, which keeps the collector young."""
 
@@ -32,12 +37,12 @@ def execute(conn: sqlite3.Connection, statement: Statement, params: Any, watch: 
 
     `watch` is the connection that users know, where it is not `conn` itself.
     """
-    if observe.watched or observe.observing():
+    if observe.watched or _log_enabled_for(DEBUG):
         return _observed(conn, statement, params, conn if watch is None else watch)
     try:
         return _execute(conn, statement, params)
     except Exception as error:
-        mapped = map_error(conn, error)
+        mapped = map_error(conn, error, statement.sql)
         if mapped is error:
             raise
         raise mapped from error
@@ -48,7 +53,7 @@ def _observed(conn: sqlite3.Connection, statement: Statement, params: Any, watch
     try:
         result = _execute(conn, statement, params)
     except Exception as error:
-        mapped = map_error(conn, error)
+        mapped = map_error(conn, error, statement.sql)
         observe.tell(watch, statement, params, perf_counter() - started, None, mapped)
         if mapped is error:
             raise
@@ -60,21 +65,19 @@ def _observed(conn: sqlite3.Connection, statement: Statement, params: Any, watch
 
 def _execute(conn: sqlite3.Connection, statement: Statement, params: Any) -> Any:
     fetch = statement.fetch
-    if statement.control and not conn.in_transaction and statement.sql.startswith("ROLLBACK"):
-        return None
-    if fetch == "many":
-        return _run(conn, statement.sql, params, many=True).rowcount
-    cursor = _run(conn, statement.sql, params)
     if fetch == "one":
-        row = cursor.fetchone()
-        if row is not None:
-            cursor.close()
-        return row
-    if fetch == "all":
-        return _fetch_all(cursor, statement.reader)
+        return _run(conn, statement.sql, params).fetchone()
     if fetch == "count":
-        return cursor.rowcount
-    return cursor.lastrowid if fetch == "key" else None
+        return _run(conn, statement.sql, params).rowcount
+    if fetch == "key":
+        return _run(conn, statement.sql, params).lastrowid
+    if fetch == "all":
+        return _fetch_all(_run(conn, statement.sql, params), statement.reader)
+    if fetch == "many":
+        return _run_many(conn, statement.sql, params).rowcount
+    if conn.in_transaction or not statement.sql.startswith("ROLLBACK"):
+        _steer(conn, statement.sql, params)
+    return None
 
 
 def _fetch_all(cursor: sqlite3.Cursor, reader: Callable[[list[Any]], list[Any]] | None) -> Any:
@@ -86,21 +89,37 @@ def _fetch_all(cursor: sqlite3.Cursor, reader: Callable[[list[Any]], list[Any]] 
     return found
 
 
-def _run(conn: sqlite3.Connection, sql: str, params: Any, many: bool = False) -> sqlite3.Cursor:
+def _run(conn: sqlite3.Connection, sql: str, params: Any) -> sqlite3.Cursor:
     try:
-        return _start(conn, sql, params, many)
+        if conn.row_factory is None:
+            return conn.execute(sql, params)
+        return _plain_cursor(conn).execute(sql, params)
     except sqlite3.OperationalError as error:
         if not _add_functions(conn, error):
             raise
-    return _start(conn, sql, params, many)
+    return _plain_cursor(conn).execute(sql, params)
 
 
-def _start(conn: sqlite3.Connection, sql: str, params: Any, many: bool) -> sqlite3.Cursor:
-    if conn.row_factory is None:
-        return conn.executemany(sql, params) if many else conn.execute(sql, params)
+def _steer(conn: sqlite3.Connection, sql: str, params: Any) -> None:
+    """Runs what has no result. With `autocommit=False` (Python 3.12) sqlite3 itself must end a
+    transaction, since it begins the next one then."""
+    if sql == "COMMIT" and getattr(conn, "autocommit", None) is False:
+        conn.commit()
+    elif sql == "ROLLBACK" and getattr(conn, "autocommit", None) is False:
+        conn.rollback()
+    else:
+        _run(conn, sql, params)
+
+
+def _run_many(conn: sqlite3.Connection, sql: str, params: Any) -> sqlite3.Cursor:
+    return _plain_cursor(conn).executemany(sql, params)
+
+
+def _plain_cursor(conn: sqlite3.Connection) -> sqlite3.Cursor:
+    """A cursor whose rows are tuples, whatever the connection makes of its own."""
     cursor = conn.cursor()
     cursor.row_factory = None
-    return cursor.executemany(sql, params) if many else cursor.execute(sql, params)
+    return cursor
 
 
 def stream(
@@ -109,8 +128,12 @@ def stream(
     params: Any,
     batch: int,
     watch: Any = None,
+    at_once: int = READ_AT_ONCE,
 ) -> Iterator[list[Any]]:
-    """The results in chunks of at most `batch`, fetched when they are asked for."""
+    """The results in chunks, fetched `batch` rows at a time when they are asked for.
+
+    Models are made of `at_once` rows at a time, so that few are alive at once.
+    """
     shell = Statement(statement.sql, "none")
     started = perf_counter()
     cursor: sqlite3.Cursor | None = None
@@ -120,7 +143,11 @@ def stream(
         cursor = _run(conn, statement.sql, params)
         while rows := cursor.fetchmany(batch):
             count += len(rows)
-            yield statement.reader(rows) if statement.reader is not None else rows
+            if statement.reader is None:
+                yield rows
+                continue
+            for start in range(0, len(rows), at_once):
+                yield statement.reader(rows[start : start + at_once])
     except sqlite3.Error as error:
         failure = map_error(conn, error)
         raise failure from error
@@ -143,7 +170,23 @@ def _json(value: Any) -> Any:
     return canonical_json(value) if isinstance(value, str) else value
 
 
-_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+def _inside(text: Any, path: str) -> Any:
+    """The JSON text at a path of keys, for keys that SQLite's own paths cannot spell."""
+    if not isinstance(text, str):
+        return None
+    value = json.loads(text)
+    for key in json.loads(path):
+        if not isinstance(value, list if isinstance(key, int) else dict):
+            return None
+        try:
+            value = value[key]
+        except LookupError:
+            return None
+    return json.dumps(value, ensure_ascii=False)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "lythonic_inside": _inside,
     "lythonic_fold": _fold,
     "lythonic_json": _json,
     "lythonic_float": float.fromhex,
@@ -151,20 +194,27 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def lacks_functions(error: sqlite3.OperationalError) -> bool:
+    return "no such function: lythonic_" in str(error)
+
+
 def _add_functions(conn: sqlite3.Connection, error: sqlite3.OperationalError) -> bool:
     """Registers our functions on a connection that lacks them; False if that was not the error."""
-    if "no such function: lythonic_" not in str(error):
+    if not lacks_functions(error):
         return False
-    for name, function in _FUNCTIONS.items():
-        conn.create_function(name, 1, function, deterministic=True)
+    for name, function in FUNCTIONS.items():
+        conn.create_function(name, -1, function, deterministic=True)
     return True
 
 
 # --- errors ---------------------------------------------------------------------------------
 
 
-def map_error(conn: sqlite3.Connection, error: Exception) -> Exception:
-    """Our error for one of sqlite3, which stays its instance; other errors as they are."""
+def map_error(conn: sqlite3.Connection, error: Exception, sql: str = "") -> Exception:
+    """Our error for one of sqlite3, which stays its instance; other errors as they are.
+
+    The statement helps where SQLite does not say which foreign key was violated.
+    """
     if isinstance(error, OverflowError):
         return InvalidValue(f"a number does not fit a 64-bit integer column: {error}")
     if isinstance(error, UnicodeEncodeError):
@@ -172,7 +222,7 @@ def map_error(conn: sqlite3.Connection, error: Exception) -> Exception:
     if not isinstance(error, sqlite3.Error) or isinstance(error, DatabaseError):
         return error
     if isinstance(error, sqlite3.IntegrityError):
-        return _constraint(conn, error)
+        return _constraint(conn, error, sql)
     name = getattr(error, "sqlite_errorname", "") or ""
     text = str(error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "is locked" in text:
@@ -199,7 +249,7 @@ def _mend(name: str, text: str) -> str:
 
 def _where(conn: sqlite3.Connection) -> str:
     try:
-        for _, name, path in conn.execute("PRAGMA database_list"):
+        for _, name, path in _plain_cursor(conn).execute("PRAGMA database_list"):
             if name == "main":
                 return f"the SQLite file {path}" if path else "the SQLite database in memory"
     except sqlite3.Error:
@@ -220,7 +270,7 @@ _KINDS: dict[str, ConstraintKind] = {
 _COLUMNS = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (.+)", re.DOTALL)
 
 
-def _constraint(conn: sqlite3.Connection, error: sqlite3.IntegrityError) -> Exception:
+def _constraint(conn: sqlite3.Connection, error: sqlite3.IntegrityError, sql: str) -> Exception:
     text = str(error)
     mapped = as_driver_error(ConstraintViolation, text, error)
     assert isinstance(mapped, ConstraintViolation)
@@ -231,24 +281,48 @@ def _constraint(conn: sqlite3.Connection, error: sqlite3.IntegrityError) -> Exce
     if found and not found[1].startswith("index "):
         table, columns = _split_columns(conn, found[1])
         mapped.table, mapped.columns = table, columns
+    elif mapped.kind == "foreign key":
+        mapped.table, mapped.columns = _foreign_key(conn, sql)
     elif mapped.kind == "check":
         # our CHECK constraints are named ck_<digest>_<table>[.<column>]
         name = text.partition("failed: ")[2]
         if name.startswith("ck_"):
-            table_name, _, column = name.split("_", 2)[2].partition(".")
-            mapped.table, mapped.columns = table_name, (column,) if column else ()
+            mapped.table, mapped.columns = _split_columns(conn, name.split("_", 2)[2])
     return mapped
+
+
+_WRITES = re.compile(r'(INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"")+)"')
+_FOREIGN_KEYS = """
+    SELECT child.name, fk.id, fk."from", fk."table"
+    FROM sqlite_schema AS child, pragma_foreign_key_list(child.name) AS fk
+    WHERE child.type = 'table' ORDER BY child.name, fk.id, fk.seq
+"""
+
+
+def _foreign_key(conn: sqlite3.Connection, sql: str) -> tuple[str | None, tuple[str, ...]]:
+    """The referring table and columns, as far as the statement leaves only one possibility."""
+    found = _WRITES.match(sql)
+    if found is None:
+        return None, ()
+    written = found[2].replace('""', '"')
+    removes = found[1] == "DELETE FROM"
+    keys: dict[tuple[str, int], tuple[str, ...]] = {}
+    for child, number, column, parent in _plain_cursor(conn).execute(_FOREIGN_KEYS):
+        if (parent if removes else child).lower() == written.lower():
+            keys[child, number] = (*keys.get((child, number), ()), column)
+    tables = {child for child, _ in keys}
+    return (
+        tables.pop() if len(tables) == 1 else None,
+        next(iter(keys.values())) if len(keys) == 1 else (),
+    )
 
 
 def _split_columns(conn: sqlite3.Connection, text: str) -> tuple[str | None, tuple[str, ...]]:
     """`"A.x, A.y"` as table and columns, whatever dots the names hold."""
-    try:
-        names = [
-            row[0] for row in conn.execute("SELECT name FROM sqlite_schema WHERE type='table'")
-        ]
-    except sqlite3.Error:
-        names = []
-    for name in sorted(names, key=len, reverse=True):
+    tables = _plain_cursor(conn).execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    for name in sorted((row[0] for row in tables), key=len, reverse=True):
+        if text == name:
+            return name, ()
         if text.startswith(name + "."):
             parts = text.split(", " + name + ".")
             return name, (parts[0].removeprefix(name + "."), *parts[1:])

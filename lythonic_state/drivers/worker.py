@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, closing
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from typing_extensions import TypeVar
 
 from ..op import Statement
 from . import observe
-from .sqlite import FETCH_CHUNK, map_error
+from .sqlite import FETCH_CHUNK, FUNCTIONS, lacks_functions, map_error
 from .sqlite import stream as stream_sync
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ def hook(conn: aiosqlite.Connection) -> tuple[sqlite3.Connection, Run] | None:
 
 def let_exit(conn: aiosqlite.Connection) -> None:
     """Lets the interpreter exit although the connection was left open."""
-    thread = getattr(conn, "_thread", None)
-    if thread is not None and not thread.is_alive():
+    thread: Any = getattr(conn, "_thread", conn)  # before aiosqlite 0.22, itself a thread
+    if isinstance(thread, threading.Thread) and not thread.is_alive():
         thread.daemon = True
 
 
@@ -59,6 +61,16 @@ async def finish(awaitable: Awaitable[T]) -> T:
     return task.result()
 
 
+async def mapped(conn: aiosqlite.Connection, error: Exception, sql: str) -> Exception:
+    """Our error for one that a statement met in the connection's thread."""
+    hooked = hook(conn)
+    if hooked is None:
+        return _mapped(error, sql)
+    raw, run = hooked
+    found: Exception = await run(lambda: map_error(raw, error, sql))
+    return found
+
+
 # --- the public way -------------------------------------------------------------------------
 
 
@@ -66,9 +78,9 @@ async def execute(conn: aiosqlite.Connection, statement: Statement, params: Any)
     """What the statement's `fetch` says, through aiosqlite's public interface."""
     started = perf_counter()
     try:
-        result = await _execute(conn, statement, params)
+        result = await finish_or_cancel(_execute(conn, statement, params))
     except Exception as error:
-        mapped = _mapped(error)
+        mapped = _mapped(error, statement.sql)
         if observe.observing():
             observe.tell(conn, statement, params, perf_counter() - started, None, mapped)
         if mapped is error:
@@ -80,15 +92,24 @@ async def execute(conn: aiosqlite.Connection, statement: Statement, params: Any)
     return result
 
 
-def _mapped(error: Exception) -> Exception:
-    unknown = sqlite3.connect(":memory:")
-    try:
-        return map_error(unknown, error)
-    finally:
-        unknown.close()
+def _mapped(error: Exception, sql: str) -> Exception:
+    """Our error, without what only the connection below could tell of it."""
+    with closing(sqlite3.connect(":memory:")) as unknown:
+        return map_error(unknown, error, sql)
 
 
 async def _execute(conn: aiosqlite.Connection, statement: Statement, params: Any) -> Any:
+    try:
+        return await _execute_once(conn, statement, params)
+    except sqlite3.OperationalError as error:
+        if not lacks_functions(error):
+            raise
+    for name, function in FUNCTIONS.items():
+        await conn.create_function(name, 1, function, deterministic=True)
+    return await _execute_once(conn, statement, params)
+
+
+async def _execute_once(conn: aiosqlite.Connection, statement: Statement, params: Any) -> Any:
     if statement.control and not conn.in_transaction and statement.sql.startswith("ROLLBACK"):
         return None
     if statement.fetch == "many":
@@ -117,17 +138,36 @@ async def stream(
     """The results in chunks of at most `batch`, a hop to the thread for each."""
     hooked = hook(conn)
     if hooked is None:
-        async with conn.execute(statement.sql, params) as cursor:
-            while rows := [tuple(row) for row in await cursor.fetchmany(batch)]:
-                yield rows if statement.reader is None else statement.reader(rows)
+        async with aclosing(_stream_public(conn, statement, params, batch)) as rows:
+            async for chunk in rows:
+                yield chunk
         return
     raw, run = hooked
-    chunks = stream_sync(raw, statement, params, batch, conn)
+    chunks = stream_sync(raw, statement, params, batch, conn, at_once=batch)
     try:
         while (chunk := await finish_or_cancel(run(lambda: next(chunks, None)))) is not None:
             yield chunk
     finally:
         await finish(run(chunks.close))  # type: ignore[attr-defined]  # a generator
+
+
+async def _stream_public(
+    conn: aiosqlite.Connection, statement: Statement, params: Any, batch: int
+) -> AsyncGenerator[list[Any]]:
+    started, count, failure = perf_counter(), 0, None
+    try:
+        await execute(conn, Statement(f"EXPLAIN {statement.sql}", "none", control=True), params)
+        async with conn.execute(statement.sql, params) as cursor:
+            while rows := [tuple(row) for row in await cursor.fetchmany(batch)]:
+                count += len(rows)
+                yield rows if statement.reader is None else statement.reader(rows)
+    except sqlite3.Error as error:
+        failure = _mapped(error, statement.sql)
+        raise failure from error
+    finally:
+        if observe.observing():
+            shell = Statement(statement.sql, "none")
+            observe.tell(conn, shell, params, perf_counter() - started, count, failure)
 
 
 async def finish_or_cancel(awaitable: Awaitable[T]) -> T:
@@ -140,5 +180,3 @@ async def finish_or_cancel(awaitable: Awaitable[T]) -> T:
             await finish(task)
         raise
 
-
-AnyCoroutine = Coroutine[Any, Any, T]

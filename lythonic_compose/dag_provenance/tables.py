@@ -1,0 +1,204 @@
+"""Which tables hold what is kept of runs?
+
+All of them are models of the state layer and are queried as such. Nothing is written or read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field
+
+from lythonic_state import DbModel, ForeignKey, Index, PrimaryKey, Schema, Transient, Unique
+
+from ..events import NodeStatus, RunStatus
+from ..plan import EdgeRule
+
+STORE_VERSION = 1
+PAYLOAD_FORMAT = 1
+
+
+class Record(DbModel, abstract=True):
+    """A row whose columns are also items: `run.status` and `run["status"]`."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in type(self).model_fields:
+            raise KeyError(name)
+        return getattr(self, name)
+
+
+class Payload(Record, table="payloads"):
+    """A value as text, once for each content.
+
+    `text` is JSON. Where `restorable` is False, the value does not come back from it exactly, and
+    it is there to be looked at.
+    """
+
+    payload_hash: Annotated[str, PrimaryKey()]
+    format_version: int = PAYLOAD_FORMAT
+    type_name: str
+    restorable: bool
+    text: str
+
+
+class GraphSnapshot(Record, table="graphs"):
+    """A graph as it was run: its nodes with their code hashes, and its edges with their rules."""
+
+    graph_hash: Annotated[str, PrimaryKey()]
+    nodes: list[str]
+    edges: list[tuple[str, str, str | None, str]]
+    code_hashes: dict[str, str]
+    """By label; "unknown" where the code of a node could not be hashed."""
+
+
+class DagRun(Record, table="dag_runs", constraints=[Index("status", "started_at")]):
+    """A run of a graph."""
+
+    run_id: Annotated[str, PrimaryKey()]
+    dag_nsref: str | None = None
+    path: str = ""
+    parent_run_id: Annotated[
+        str | None, ForeignKey("DagRun.run_id", on_delete="cascade"), Index()
+    ] = None
+    status: RunStatus
+    started_at: Annotated[AwareDatetime, Index()]
+    finished_at: AwareDatetime | None = None
+    failed_node: str | None = None
+    error: str | None = None
+    source_inputs: Annotated[str | None, ForeignKey("Payload.payload_hash")] = None
+    sink_outputs: Annotated[str | None, ForeignKey("Payload.payload_hash")] = None
+    """Only where they were given as text; else they are the outputs of the sinks."""
+    graph_hash: Annotated[str | None, ForeignKey("GraphSnapshot.graph_hash")] = None
+    tenant: str | None = None
+    initiated_by: str | None = None
+    owner: str | None = None
+    heartbeat_at: AwareDatetime | None = None
+    pinned: bool = False
+
+    nodes: Annotated[dict[str, NodeExecution], Transient()] = Field(
+        default_factory=dict[str, "NodeExecution"]
+    )
+    """By label, in the order in which they started; filled by the reads that say so."""
+
+    def latest_update(self) -> datetime:
+        """When something last happened in this run, as far as its nodes are loaded."""
+        return max(_times([self, *self.nodes.values()]))
+
+    def nodes_changed_since(self, moment: datetime) -> list[NodeExecution]:
+        """The loaded nodes that started or ended after a moment."""
+        return [node for node in self.nodes.values() if any(at > moment for at in _times([node]))]
+
+
+class NodeExecution(
+    Record,
+    table="node_executions",
+    constraints=[Unique("run_id", "path", "node_label", "map_key")],
+):
+    """One node in one run."""
+
+    node_execution_id: Annotated[int, PrimaryKey()] = -1
+    run_id: Annotated[str, ForeignKey(DagRun, on_delete="cascade")]
+    path: str = ""
+    node_label: str
+    map_key: str = ""
+    status: NodeStatus
+    is_source: bool = False
+    is_sink: bool = False
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+    error: str | None = None
+    """The traceback of what the node raised."""
+    input_payload: Annotated[str | None, ForeignKey(Payload)] = None
+    """Only where it was given as text; else it is what came along the edges and was given."""
+    output_payload: Annotated[str | None, ForeignKey(Payload)] = None
+    reused_from: str | None = None
+    """The run whose output a skipped node reuses."""
+
+    edges: Annotated[list[EdgeTraversal], Transient()] = Field(
+        default_factory=list["EdgeTraversal"]
+    )
+    """The outgoing edges; filled by the reads that say so."""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end; None where one of them is not there."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class NodeAttempt(
+    Record, table="node_attempts", constraints=[Unique("node_execution_id", "number")]
+):
+    """One call of a node's function. Only the attempt with the newest fence may end the node."""
+
+    node_attempt_id: Annotated[int, PrimaryKey()] = -1
+    node_execution_id: Annotated[int, ForeignKey(NodeExecution, on_delete="cascade")]
+    number: int
+    fence: int
+    owner: str | None = None
+    status: NodeStatus
+    error: str | None = None
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None = None
+
+
+class EdgeTraversal(Record, table="edge_traversals"):
+    """A value that went from one node to a parameter of another, and the rule that said so."""
+
+    edge_traversal_id: Annotated[int, PrimaryKey()] = -1
+    run_id: Annotated[str, ForeignKey(DagRun, on_delete="cascade"), Index()]
+    path: str = ""
+    map_key: str = ""
+    upstream_label: str
+    downstream_label: str
+    param: str | None = None
+    """None for an edge that only says what comes first."""
+    rule: EdgeRule
+    traversed_at: AwareDatetime
+
+
+class RowOrigin(Record, table="row_origins", constraints=[Index("table_name", "first_key")]):
+    """Which attempt wrote which rows of a table: a range of integer keys, or one key as text."""
+
+    row_origin_id: Annotated[int, PrimaryKey()] = -1
+    node_attempt_id: Annotated[int, ForeignKey(NodeAttempt, on_delete="cascade")]
+    table_name: str
+    first_key: int | None = None
+    last_key: int | None = None
+    key_text: str | None = None
+
+
+class StoreMeta(Record, table="store_meta"):
+    """What is known of the store itself, by name; "version" is that of its tables."""
+
+    name: Annotated[str, PrimaryKey()]
+    value: str
+
+
+DagRun.model_rebuild()
+NodeExecution.model_rebuild()
+
+SCHEMA = Schema(
+    [
+        StoreMeta,
+        Payload,
+        GraphSnapshot,
+        DagRun,
+        NodeExecution,
+        NodeAttempt,
+        EdgeTraversal,
+        RowOrigin,
+    ]
+)
+
+
+def _times(records: Iterable[DagRun | NodeExecution]) -> list[datetime]:
+    found: list[datetime] = []
+    for record in records:
+        found += [at for at in (record.started_at, record.finished_at) if at is not None]
+        if isinstance(record, NodeExecution):
+            found += [edge.traversed_at for edge in record.edges]
+    return found
