@@ -84,8 +84,16 @@ def could_fit(declared: Any, wanted: Any) -> bool:
         )
     if fits(declared, wanted) or fits(wanted, declared):
         return True
-    d, w = _origin(declared), _origin(wanted)
-    return d is w and not returns_nothing(declared) and get_origin(declared) is not Literal
+    mine, other = get_args(declared), get_args(wanted)
+    return (
+        get_origin(declared) is get_origin(wanted) is not None
+        and get_origin(declared) is not Literal
+        and len(mine) == len(other)
+        and all(
+            one is two is Ellipsis or could_fit(one, two)
+            for one, two in zip(mine, other, strict=True)
+        )
+    )
 
 
 def _plain(annotation: Any) -> Any:

@@ -43,6 +43,12 @@ class Node:
     def __repr__(self) -> str:
         return f"<node {self.label}>"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and (self.graph, self.label) == (other.graph, other.label)
+
+    def __hash__(self) -> int:
+        return hash((id(self.graph), self.label))
+
     @property
     def spec(self) -> NodeSpec:
         return self.graph.specs[self.label]

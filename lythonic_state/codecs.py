@@ -536,9 +536,14 @@ def _choice_codec(name: str, values: Sequence[Any], of: type[Enum] | None) -> Co
         )
     by_raw = {_raw(value): value for value in values}
 
+    def convert(value: Any) -> Any:
+        raw = _raw(value)
+        return by_raw.get(raw, value) if isinstance(raw, plain.accepts) else value
+
     def encode(value: Any) -> Any:
         raw = _raw(value)
-        if raw not in by_raw or isinstance(raw, bool) != (plain is BOOL):
+        known = isinstance(raw, plain.accepts) and raw in by_raw
+        if not known or isinstance(raw, bool) != (plain is BOOL):
             raise InvalidValue(f"{value!r} is not one of {name}: {', '.join(map(repr, raws))}")
         return plain.encode_sqlite(raw)
 
@@ -561,7 +566,7 @@ def _choice_codec(name: str, values: Sequence[Any], of: type[Enum] | None) -> Co
         lax=of is not None,
         choices=tuple(plain.encode_sqlite(raw) for raw in raws),
         numeric=plain is INT,
-        converter=lambda value: by_raw.get(_raw(value), value),
+        converter=convert,
     )
 
 
@@ -609,7 +614,9 @@ class JsonCodec:
     def encode(self, value: Any) -> str:
         nature = self._nature
         text = None
-        if nature.exact and not any(kind.__subclasses__() for kind in nature.classes):
+        if (nature.exact and not any(kind.__subclasses__() for kind in nature.classes)) or (
+            nature.free and _is_plain(value)
+        ):
             try:
                 text = self.adapter.serializer.to_json(
                     value, by_alias=False, warnings="error"
@@ -657,6 +664,18 @@ class JsonCodec:
             return self.adapter.validate_python(value, by_alias=True, by_name=True)
         except ValidationError as error:
             raise InvalidValue(f"{_short(value)} is no value of its: {_one_line(error)}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is of nothing but JSON's own types, with floats that look like floats."""
+    kind = value.__class__
+    if kind is str or kind is int or kind is bool or value is None:
+        return True
+    if kind is dict:
+        return all(key.__class__ is str for key in value) and all(map(_is_plain, value.values()))
+    if kind is list:
+        return all(map(_is_plain, value))
+    return kind is float and -1e15 < value < 1e15
 
 
 def _short(value: Any) -> str:
@@ -817,6 +836,8 @@ class _Nature:
     """What a core schema says of its JSON: whether it always comes back, and what may hinder."""
 
     exact: bool
+    free: bool
+    """Whether it is exact but for Any, so that values of JSON's own types come back."""
     floats: bool
     sets: bool
     classes: frozenset[type]
@@ -842,7 +863,11 @@ def _nature_of(schema: Any) -> _Nature:
 
     walk(schema)
     return _Nature(
-        kinds <= _EXACT, "float" in kinds, bool(kinds & {"set", "frozenset"}), frozenset(classes)
+        kinds <= _EXACT,
+        kinds <= _EXACT | {"any"},
+        "float" in kinds,
+        bool(kinds & {"set", "frozenset"}),
+        frozenset(classes),
     )
 
 
@@ -911,6 +936,12 @@ class KnownType:
     from_db: Callable[[Any], Any]
     stored_as: type
 
+    @property
+    def by_default(self) -> bool:
+        """Whether nothing was said but the type: text by `str`, and back by calling it."""
+        made = {self.from_str, self.from_json, self.from_db}
+        return made == {self.python_type} and {self.to_str, self.to_json, self.to_db} == {str}
+
 
 @dataclass
 class KnownTypes:
@@ -977,10 +1008,21 @@ class KnownTypes:
         )
 
     def get(self, type_: type[Any]) -> KnownType | None:
-        """What is registered for `type_` or for its nearest registered base."""
+        """What is registered for `type_` or for its nearest registered base.
+
+        Where the base makes values by calling itself, a subclass does so too.
+        """
         for base in type_.__mro__:
-            if base in self._types:
-                return self._types[base]
+            known = self._types.get(base)
+            if known is not None and base is not type_:
+                own: dict[str, Any] = {
+                    name: type_
+                    for name in ("from_str", "from_json", "from_db")
+                    if getattr(known, name) is base
+                }
+                known = dataclasses.replace(known, python_type=type_, **own)
+            if known is not None:
+                return known
         if type_.__module__ == "pydantic.networks" and hasattr(type_, "build"):
             self.register(type_)  # pydantic's URLs, which are costly to import for nothing
             return self._types[type_]
@@ -1111,12 +1153,12 @@ def _scalar(bare: Any, metadata: Sequence[Any]) -> Codec:
         return AWARE if bare is AwareDatetime else EITHER
     if bare is NaiveDatetime:
         return NAIVE
+    known = KNOWN_TYPES.get(bare) if isinstance(bare, type) else None
+    if known is not None:
+        return _known(known)
     if _is_structured(bare):
         return _json(Annotated[(bare, *metadata)] if metadata else bare)
     if isinstance(bare, type):
-        known = KNOWN_TYPES.get(bare)
-        if known is not None:
-            return _known(known)
         if issubclass(bare, Flag):
             raise SchemaError(
                 f"{bare.__name__} is a Flag, whose combinations no column holds; "
@@ -1198,7 +1240,11 @@ class _KnownSchema:
             if isinstance(value, known.python_type):
                 return value
             try:
-                return known.from_str(value) if isinstance(value, str) else known.from_json(value)
+                convert = known.from_str if isinstance(value, str) else known.from_json
+                made = convert(value)
+                if not isinstance(made, known.python_type):
+                    raise TypeError(f"{made!r} is another type")
+                return made
             except Exception as error:
                 raise PydanticCustomError(
                     "registered_type",
@@ -1222,7 +1268,7 @@ def with_known_types(annotation: Any) -> Any:
     the very same annotation where there is none."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         known = KNOWN_TYPES.get(annotation)
-        if known is None or _pydantic_knows(annotation):
+        if known is None or (known.by_default and _pydantic_knows(annotation)):
             return annotation
         return Annotated[annotation, _KnownSchema(known)]
     if get_origin(annotation) is Literal:
@@ -1235,7 +1281,7 @@ def with_known_types(annotation: Any) -> Any:
     inside = tuple(map(with_known_types, arguments))
     if all(new is old for new, old in zip(inside, arguments, strict=True)):
         return annotation
-    origin = get_origin(annotation)
+    origin: Any = get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return typing.Union[inside]  # noqa: UP007  # of a tuple
     return origin[inside]

@@ -9,7 +9,7 @@ import asyncio
 import queue
 import sqlite3
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from os import PathLike, fspath
 from pathlib import Path
@@ -173,7 +173,7 @@ def run_control(conn: sqlite3.Connection, sql: str) -> None:
 
 
 @contextmanager
-def _sqlite(options: _SqliteOptions, commit: bool) -> Iterator[sqlite3.Connection]:
+def _sqlite(options: _SqliteOptions, commit: bool) -> Generator[sqlite3.Connection, None, None]:
     conn = options.connect()
     try:
         with _left_sqlite(conn, commit):
@@ -183,7 +183,7 @@ def _sqlite(options: _SqliteOptions, commit: bool) -> Iterator[sqlite3.Connectio
 
 
 @contextmanager
-def _left_sqlite(conn: sqlite3.Connection, commit: bool) -> Iterator[None]:
+def _left_sqlite(conn: sqlite3.Connection, commit: bool) -> Generator[None, None, None]:
     """What happens to the open transaction at the end of a block."""
     try:
         yield
@@ -223,7 +223,7 @@ def _one_step(_: Any, step: Step) -> Op[Any]:
 
 
 @asynccontextmanager
-async def _aiosqlite(options: _SqliteOptions, commit: bool) -> AsyncIterator[aiosqlite.Connection]:
+async def _aiosqlite(options: _SqliteOptions, commit: bool) -> AsyncGenerator[aiosqlite.Connection, None]:
     from .drivers.worker import finish
 
     conn = await connect_aiosqlite(options)
@@ -235,7 +235,7 @@ async def _aiosqlite(options: _SqliteOptions, commit: bool) -> AsyncIterator[aio
 
 
 @asynccontextmanager
-async def _left_aiosqlite(conn: aiosqlite.Connection, commit: bool) -> AsyncIterator[None]:
+async def _left_aiosqlite(conn: aiosqlite.Connection, commit: bool) -> AsyncGenerator[None, None]:
     from .drivers.worker import finish
 
     try:
@@ -287,7 +287,7 @@ def _psycopg() -> Any:
 
 
 @contextmanager
-def _postgres(url: str, commit: bool, readonly: bool) -> Iterator[Any]:
+def _postgres(url: str, commit: bool, readonly: bool) -> Generator[Any, None, None]:
     conn = _connected(_psycopg().Connection, url)
     try:
         conn.read_only = True if readonly else None
@@ -336,7 +336,7 @@ def _leave_postgres(conn: Any, commit: bool) -> None:
 
 
 @asynccontextmanager
-async def _postgres_async(url: str, commit: bool, readonly: bool) -> AsyncIterator[Any]:
+async def _postgres_async(url: str, commit: bool, readonly: bool) -> AsyncGenerator[Any, None]:
     from .drivers.worker import finish
 
     psycopg = _psycopg()
@@ -516,7 +516,7 @@ class _SqlitePool(Pool):
             conn.close()
 
     @contextmanager
-    def _sync(self, readonly: bool, commit: bool) -> Iterator[Any]:
+    def _sync(self, readonly: bool, commit: bool) -> Generator[Any, None, None]:
         self._need("sync")
         reads = readonly and self._size > 0
         idle = self._readers if reads else self._writers
@@ -561,7 +561,7 @@ class _SqlitePool(Pool):
             await finish(conn.close())
 
     @asynccontextmanager
-    async def _async(self, readonly: bool, commit: bool) -> AsyncIterator[Any]:
+    async def _async(self, readonly: bool, commit: bool) -> AsyncGenerator[Any, None]:
         self._need("async")
         reads = readonly and self._size > 0
         idle = self._readers if reads else self._writers
@@ -634,7 +634,7 @@ class _PostgresPool(Pool):
         await pool.close()
 
     @contextmanager
-    def _sync(self, readonly: bool, commit: bool) -> Iterator[Any]:
+    def _sync(self, readonly: bool, commit: bool) -> Generator[Any, None, None]:
         self._need("sync")
         with self._pool.connection() as conn:
             conn.read_only = True if readonly else None
@@ -644,7 +644,7 @@ class _PostgresPool(Pool):
                 conn.rollback()
 
     @asynccontextmanager
-    async def _async(self, readonly: bool, commit: bool) -> AsyncIterator[Any]:
+    async def _async(self, readonly: bool, commit: bool) -> AsyncGenerator[Any, None]:
         self._need("async")
         async with self._pool.connection() as conn:
             await conn.set_read_only(True if readonly else None)

@@ -21,6 +21,8 @@ class Dialect:
 
     name: DialectName
     mark: str
+    folding: str = ""
+    """The collation by whose rules `ilike` folds upper and lower case, where SQL does it."""
 
     def quote(self, name: str) -> str:
         """A name as an identifier inside a statement that has bound values."""
@@ -89,7 +91,6 @@ class PostgresDialect(Dialect):
     name: DialectName = "postgres"
     mark: str = "%s"
     folding: str = "pg_c_utf8"
-    """The collation by whose rules `ilike` folds upper and lower case."""
 
     def quote(self, name: str) -> str:
         return '"' + name.replace('"', '""').replace("%", "%%") + '"'

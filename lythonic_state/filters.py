@@ -160,10 +160,10 @@ class Expression(Generic[T]):
     def label(self) -> str:
         raise NotImplementedError
 
-    def __eq__(self, other: T | Expression[T] | Sequence[T] | None) -> Condition:  # type: ignore[override]  # a condition, not a truth value
+    def __eq__(self, other: T | Expression[T] | Sequence[T] | None) -> Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # a condition, not a truth value
         return Comparison(self, "eq", other)
 
-    def __ne__(self, other: T | Expression[T] | Sequence[T] | None) -> Condition:  # type: ignore[override]  # a condition, not a truth value
+    def __ne__(self, other: T | Expression[T] | Sequence[T] | None) -> Condition:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # a condition, not a truth value
         return Comparison(self, "ne", other)
 
     __hash__ = object.__hash__
@@ -941,7 +941,7 @@ class Compiler:
                 self.params.append(_pattern(text))
                 return f"{written} LIKE %s"
             case "ilike":
-                folding = f'COLLATE "{self.dialect.folding}"'  # type: ignore[attr-defined]  # PostgresDialect
+                folding = f'COLLATE "{self.dialect.folding}"'
                 self.params.append(_pattern(text))
                 return f"lower(upper({written} {folding})) LIKE lower(upper(%s::text {folding}))"
             case "contains":
@@ -1050,8 +1050,9 @@ class Compiler:
 
         def compare(written: str) -> str:
             self.params.append(value)
-            cast_to = {str: "", bool: "::boolean"}.get(kind, "::numeric")
-            bound = self.dialect.mark + (cast_to if self.dialect.name == "postgres" else "")
+            bound = self.dialect.mark
+            if self.dialect.name == "postgres" and kind is not str:
+                bound += "::boolean" if kind is bool else "::numeric"
             return f"{written} {_SIGNS[operator]} {bound}"
 
         return self._json_case(left, kind, compare)
@@ -1079,8 +1080,8 @@ class Compiler:
             if kind is float:
                 values = [repr(value) for value in values]
             self.params.append(values)
-            array = {str: "text[]", bool: "boolean[]"}.get(kind, "numeric[]")
-            return f"{written} = ANY(%s::{array})"
+            array = "text" if kind is str else "boolean" if kind is bool else "numeric"
+            return f"{written} = ANY(%s::{array}[])"
         self.params.append(json.dumps(values, ensure_ascii=False))
         return f"{written} IN (SELECT value FROM json_each(?))"
 

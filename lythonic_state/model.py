@@ -322,15 +322,15 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         if id(self) in active:
             # inside one of the model's own validators, which would call itself for ever
             fields: Any = _fields_validator(type(self)).validate_assignment(before, name, value)
-            self.__dict__[name] = fields[0][name]
+            vars(self)[name] = fields[0][name]
             self.__pydantic_fields_set__.add(name)
             return
         token = _assigning.set(active | {id(self)})
         try:
             super().__setattr__(name, value)
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            vars(self).clear()
+            vars(self).update(before)
             self.__pydantic_fields_set__.clear()
             self.__pydantic_fields_set__.update(fields_set)
             raise
@@ -1382,7 +1382,7 @@ def _clean_json_schema(
     required: list[str] = schema.setdefault("required", [])
     for name, info in table.model.model_fields.items():
         spec: ColumnSpec | None = table.by_field.get(name)
-        names = {name, info.alias, info.serialization_alias, info.validation_alias}
+        names = (name, info.alias, info.serialization_alias, info.validation_alias)
         key = next((key for key in names if isinstance(key, str) and key in properties), None)
         if key is None:
             continue

@@ -90,7 +90,7 @@ def row_scope(table: Table, model: BaseModel, user_ctx: UserCtx) -> Any:
         return None
     if isinstance(user_ctx, AllTenants):
         return restriction(table, user_ctx)
-    return claim(table, model.__dict__, model.__pydantic_fields_set__, user_ctx)
+    return claim(table, vars(model), model.__pydantic_fields_set__, user_ctx)
 
 
 # --- values of models -----------------------------------------------------------------------
@@ -108,13 +108,13 @@ class Assigned:
 
     def put(self, model: BaseModel, field: str, value: Any) -> None:
         fields_set = model.__pydantic_fields_set__
-        self._before.append((model, field, model.__dict__.get(field), field in fields_set))
-        model.__dict__[field] = value
+        self._before.append((model, field, vars(model).get(field), field in fields_set))
+        vars(model)[field] = value
         fields_set.add(field)
 
     def undo(self) -> None:
         for model, field, value, was_set in reversed(self._before):
-            model.__dict__[field] = value
+            vars(model)[field] = value
             if not was_set:
                 model.__pydantic_fields_set__.discard(field)
 
@@ -124,7 +124,7 @@ class Assigned:
         field = table.generated.field
         for models, keys in self.keys:
             for model, key in zip(models, keys, strict=True):
-                model.__dict__[field] = key
+                vars(model)[field] = key
                 model.__pydantic_fields_set__.add(field)
 
 
@@ -178,7 +178,7 @@ def own_key(table: Table, dialect: Dialect, model: BaseModel) -> list[Any]:
     Raises:
         InvalidValue: the key is not defined yet.
     """
-    values = model.__dict__
+    values = vars(model)
     if table.generated is not None and is_undefined(values[table.generated.field]):
         raise InvalidValue(
             f"this {table.model.__name__} has no {table.generated.field} yet; save it first"
@@ -273,11 +273,11 @@ def exists(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> O
 
 def save(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:
     key = table.generated
-    if not table.primary_key or (key is not None and is_undefined(model.__dict__[key.field])):
+    if not table.primary_key or (key is not None and is_undefined(vars(model)[key.field])):
         if key is None or table.scope is not None:
             return (yield from insert(dialect, table, model, False, user_ctx))
         statement, bind = statements.insert(table, dialect, with_key=False)
-        model.__dict__[key.field] = yield statement, bind(model.__dict__)
+        vars(model)[key.field] = yield statement, bind(vars(model))
         model.__pydantic_fields_set__.add(key.field)
         return model
     yield from enter(dialect, (table,), user_ctx, writes=True)
@@ -288,7 +288,7 @@ def save(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) ->
         statement, bind = statements.upsert(
             table, dialect, table.primary_key, update, with_key=True, returning=False
         )
-        written = yield statement, bind(model.__dict__)
+        written = yield statement, bind(vars(model))
         if table.scope is not None and not written:
             raise _foreign_row(table)
         yield from _pass_own_key(dialect, table, model)
@@ -307,7 +307,7 @@ def _foreign_row(table: Table) -> AccessViolation:
 def _claim_into(assigned: Assigned, table: Table, model: BaseModel, user_ctx: UserCtx) -> None:
     if table.scope is None:
         return
-    value = claim(table, model.__dict__, model.__pydantic_fields_set__, user_ctx)
+    value = claim(table, vars(model), model.__pydantic_fields_set__, user_ctx)
     if value is not None:
         assigned.put(model, table.scope.field, value)
 
@@ -323,7 +323,7 @@ def _pass_own_key(
 ) -> Generator[Step, Any, None]:
     if table.generated is not None:
         field = table.generated.field
-        yield from _pass_key(dialect, table, max(model.__dict__[field] for model in models))
+        yield from _pass_key(dialect, table, max(vars(model)[field] for model in models))
 
 
 def insert(
@@ -340,9 +340,9 @@ def insert(
     assigned = Assigned()
     try:
         _claim_into(assigned, table, model, user_ctx)
-        with_key = key is None or not (auto_increment or is_undefined(model.__dict__[key.field]))
+        with_key = key is None or not (auto_increment or is_undefined(vars(model)[key.field]))
         statement, bind = statements.insert(table, dialect, with_key=with_key)
-        returned = yield statement, bind(model.__dict__)
+        returned = yield statement, bind(vars(model))
         if with_key:
             yield from _pass_own_key(dialect, table, model)
         else:
@@ -356,7 +356,7 @@ def insert(
 
 def update_own(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[int]:
     columns = tuple(table.values(table.columns))
-    return (yield from _update_columns(dialect, table, model, model.__dict__, columns, user_ctx))
+    return (yield from _update_columns(dialect, table, model, vars(model), columns, user_ctx))
 
 
 def _update_columns(
@@ -384,16 +384,16 @@ def patch(
 ) -> Op[Any]:
     given = body_values(table, changes)
     given = {name: value for name, value in given.items() if _writable(table, name)}
-    changed = validated(table, {**model.__dict__, **given})
+    changed = validated(table, {**vars(model), **given})
     columns = tuple(column for column in table.columns if column.field in given)
     if given:
         written = yield from _update_columns(
-            dialect, table, model, changed.__dict__, columns, user_ctx
+            dialect, table, model, vars(changed), columns, user_ctx
         )
         if not written:
             raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
     for name in given:
-        model.__dict__[name] = changed.__dict__[name]
+        vars(model)[name] = vars(changed)[name]
         model.__pydantic_fields_set__.add(name)
     return model
 
@@ -465,12 +465,12 @@ def upsert(
     key = table.generated
     try:
         _claim_into(assigned, table, model, user_ctx)
-        with_key = key is None or not is_undefined(model.__dict__[key.field])
+        with_key = key is None or not is_undefined(vars(model)[key.field])
         returning = bool(table.primary_key)
         statement, bind = statements.upsert(
             table, dialect, target, changed, with_key=with_key, returning=returning
         )
-        row = yield statement, bind(model.__dict__)
+        row = yield statement, bind(vars(model))
         if table.scope is not None and not row:
             raise _foreign_row(table)
         if row and returning:
@@ -512,7 +512,7 @@ def conflict_target(
     """
     if on is None:
         key = table.generated
-        undefined = key is not None and (model is None or is_undefined(model.__dict__[key.field]))
+        undefined = key is not None and (model is None or is_undefined(vars(model)[key.field]))
         if table.primary_key and not undefined:
             return table.primary_key
         if not table.alt_key:
@@ -589,9 +589,9 @@ def get_or_create(
     assigned = Assigned()
     _claim_into(assigned, table, model, user_ctx)
     generated = table.generated
-    with_key = generated is None or not is_undefined(model.__dict__[generated.field])
+    with_key = generated is None or not is_undefined(vars(model)[generated.field])
     statement, bind = statements.insert_or_ignore(table, dialect, with_key=with_key)
-    row = yield statement, bind(model.__dict__)
+    row = yield statement, bind(vars(model))
     if row is not None:
         if generated is not None and not with_key:
             assigned.put(model, generated.field, row[0])
@@ -619,7 +619,7 @@ def refresh(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx)
         raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
     fresh = read(row)
     for column in table.columns:
-        model.__dict__[column.field] = fresh.__dict__[column.field]
+        vars(model)[column.field] = vars(fresh)[column.field]
     model.__pydantic_fields_set__.update(column.field for column in table.columns)
     return model
 
@@ -749,7 +749,7 @@ def update_matching(
 ) -> Op[int]:
     """`model.update(conn, **filters)`: its columns into all matching rows."""
     columns = tuple(table.values(table.columns))
-    values = binder(table, dialect, columns)(model.__dict__)
+    values = binder(table, dialect, columns)(vars(model))
     compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx), list(values))
     sets = ", ".join(f"{dialect.column(c)} = {dialect.bind(c.codec)}" for c in columns)
     where = statements.where_of(compiler, query.expressions, query.filters)
@@ -820,7 +820,7 @@ def _insert_chunk(
     for model in models if table.scope is not None else ():
         _claim_into(assigned, table, model, user_ctx)
     statement = statements.insert_many(table, dialect, ignore=ignore)
-    values = [model.__dict__ for model in models]
+    values = [vars(model) for model in models]
     written: int
     if table.generated is None:
         written = yield statement, map(binder(table, dialect, table.columns), values)
@@ -894,7 +894,7 @@ def save_many(dialect: Dialect, table: Table, rows: Iterable[Any], user_ctx: Use
             new = [
                 model
                 for model in models
-                if key is not None and is_undefined(model.__dict__[key.field])
+                if key is not None and is_undefined(vars(model)[key.field])
             ]
             without = _Identity(new)
             old = [model for model in models if model not in without] if new else models
@@ -962,19 +962,19 @@ def _upsert_chunk(
         statement, bind = statements.upsert(
             table, dialect, target, update, with_key=True, returning=False, many=True
         )
-        written: int = yield statement, map(bind, [model.__dict__ for model in models])
+        written: int = yield statement, map(bind, [vars(model) for model in models])
         if table.scope is not None and written < len(models):
             raise _foreign_row(table)
         yield from _pass_own_key(dialect, table, *models)
         return written
     total = 0
     for model in models:
-        with_key = key is None or not is_undefined(model.__dict__[key.field])
+        with_key = key is None or not is_undefined(vars(model)[key.field])
         returning = bool(table.primary_key)
         statement, bind = statements.upsert(
             table, dialect, target, update, with_key=with_key, returning=returning
         )
-        row = yield statement, bind(model.__dict__)
+        row = yield statement, bind(vars(model))
         if table.scope is not None and not row:
             raise _foreign_row(table)
         total += 1 if row else 0

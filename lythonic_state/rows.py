@@ -220,7 +220,7 @@ def _undecodable(table: Table, row: Row) -> str | None:
         if value is not None:
             try:
                 column.codec.decode(value)
-            except Exception:
+            except Exception:  # noqa: BLE001  # a user's own type may raise anything
                 return column.field
     return None
 
@@ -323,7 +323,7 @@ def binder(table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> B
 
 
 def keyed_binder(table: Table, dialect: Dialect) -> KeyedBinder:
-    """The function that takes a model's dictionary and its generated key, and returns all values."""
+    """The function that takes a model's dictionary and its generated key, and gives all values."""
     found = table.cache.get(("keyed binder", dialect.name))
     if found is None:
         columns = table.columns

@@ -262,7 +262,7 @@ class _Hop:
     ) -> None:
         self.raw = raw
         self.watch = watch
-        self.access = access
+        self.access: Access = access
         self.verb = verb
         self.args = args
         self.cancelled = False
@@ -452,7 +452,7 @@ def _stream(
         for chunk in chunks:
             yield from chunk
     finally:
-        chunks.close()  # type: ignore[attr-defined]  # a generator
+        chunks.close()
 
 
 async def _stream_async(
@@ -472,4 +472,4 @@ async def _stream_async(
             for item in chunk:
                 yield item
     finally:
-        await chunks.aclose()  # type: ignore[attr-defined]  # an async generator
+        await chunks.aclose()

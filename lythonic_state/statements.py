@@ -256,8 +256,8 @@ def select(
         return statement, params
     statement, operands = found
     params = []
-    if scope is not None:
-        params.append(dialect.encoder(table.scope.codec)(scope))  # type: ignore[union-attr]  # scoped
+    if scope is not None and table.scope is not None:
+        params.append(dialect.encoder(table.scope.codec)(scope))
     params += operand_values(dialect, operands, query)
     params += limits(query)
     return statement, params

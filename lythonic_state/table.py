@@ -167,7 +167,7 @@ def _means_a_marker(token: str) -> bool:
         return True
     if token.upper() in _PLAIN or re.sub(r"\W", "", token).upper() in _PLAIN:
         return True
-    return token.isupper() and len(token) in (1, 2, 3) and any(_one_off(token, m) for m in _PLAIN)
+    return token.isupper() and len(token) in (2, 3) and any(_one_off(token, m) for m in _PLAIN)
 
 
 def _one_off(token: str, marker: str) -> bool:

@@ -262,7 +262,7 @@ def exact_type(value: Any) -> Any:
     return type(value)
 
 
-property_settings = settings(max_examples=25)
+property_settings = settings(max_examples=15)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 ordered_kinds = pytest.mark.parametrize("kind", [k for k, v in KINDS.items() if v.order])
 

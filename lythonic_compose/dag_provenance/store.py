@@ -40,6 +40,9 @@ from .tables import (
 
 T = TypeVar("T")
 
+LENT_SECONDS = 10.0
+"""How long a store in memory waits for its connection to come back."""
+
 
 class Provenance:
     """What can be told to a store and asked of it. What it does with that, subclasses say."""
@@ -301,10 +304,18 @@ class DagProvenance(Provenance):
 
     @contextmanager
     def _connected(self) -> Generator[SyncConnection]:
-        with self._lock:
+        # whoever lends the only connection of a store in memory may be waiting for us
+        if not self._lock.acquire(timeout=LENT_SECONDS if self._in_memory else -1):
+            raise WrongRunState(
+                f"the only connection of {self!r} is lent; leave the block of `with .open()` "
+                "before a run goes on, or keep the store in a file"
+            )
+        try:
             if self._conn is None:
                 raise WrongRunState(f"{self!r} is closed; make another one")
             yield self._conn
+        finally:
+            self._lock.release()
 
     @contextmanager
     def _lent(self) -> Generator[SyncConnection]:

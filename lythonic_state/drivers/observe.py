@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -117,7 +117,7 @@ class StatementCount:
 
 
 @contextmanager
-def count_statements(conn: Any = None) -> Iterator[StatementCount]:
+def count_statements(conn: Any = None) -> Generator[StatementCount, None, None]:
     """Counts the statements that verbs run on `conn` (or on any connection) inside the block.
 
     Example:

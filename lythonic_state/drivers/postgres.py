@@ -6,7 +6,7 @@ The only module that imports psycopg, and only once a connection of it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from itertools import count
 from operator import methodcaller
 from time import perf_counter
@@ -36,11 +36,16 @@ _ENDS: dict[str, Callable[[Any], Any]] = {
 """What the connection does itself, which keeps to the rules of psycopg's own transaction blocks."""
 
 
+def _cursor(conn: Any, **options: Any) -> Any:
+    """A cursor whose rows are tuples; untyped, since psycopg's types refuse computed SQL."""
+    return conn.cursor(row_factory=tuple_row, **options)
+
+
 def execute(conn: psycopg.Connection[Any], statement: Statement, params: Any) -> Any:
     """What the statement's `fetch` says, raising our errors."""
     started = perf_counter()
     try:
-        with conn.cursor(row_factory=tuple_row) as cursor:
+        with _cursor(conn) as cursor:
             result: Any = None
             if statement.sql in _ENDS:
                 _ENDS[statement.sql](conn)
@@ -62,7 +67,7 @@ async def execute_async(
     """`execute` for an async connection; rows are fetched with the statement, so only it waits."""
     started = perf_counter()
     try:
-        async with conn.cursor(row_factory=tuple_row) as cursor:
+        async with _cursor(conn) as cursor:
             result: Any = None
             if statement.sql in _ENDS:
                 await _ENDS[statement.sql](conn)
@@ -145,7 +150,6 @@ def _cursor_options() -> dict[str, Any]:
     return {
         "name": f"lythonic_stream_{next(_names)}",
         "withhold": True,
-        "row_factory": tuple_row,
     }
 
 
@@ -155,7 +159,7 @@ def stream(
     statement: Statement,
     params: Any,
     batch: int,
-) -> Iterator[list[Any]]:
+) -> Generator[list[Any], None, None]:
     """The results in chunks of at most `batch`, fetched when they are asked for.
 
     The steps `before` hold for the statement; where each statement is its own transaction, one
@@ -165,7 +169,7 @@ def stream(
     total = 0
     own = bool(before) and conn.autocommit and conn.info.transaction_status == IDLE
     try:
-        with conn.cursor(**_cursor_options()) as cursor:
+        with _cursor(conn, **_cursor_options()) as cursor:
             if own:
                 conn.execute("BEGIN")
             for step, values in before:
@@ -189,13 +193,13 @@ async def stream_async(
     statement: Statement,
     params: Any,
     batch: int,
-) -> AsyncIterator[list[Any]]:
+) -> AsyncGenerator[list[Any], None]:
     """`stream` for an async connection."""
     started = perf_counter()
     total = 0
     own = bool(before) and conn.autocommit and conn.info.transaction_status == IDLE
     try:
-        async with conn.cursor(**_cursor_options()) as cursor:
+        async with _cursor(conn, **_cursor_options()) as cursor:
             if own:
                 await conn.execute("BEGIN")
             for step, values in before:

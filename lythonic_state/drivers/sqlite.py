@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from logging import DEBUG
 from time import perf_counter
 from typing import Any
@@ -129,7 +129,7 @@ def stream(
     batch: int,
     watch: Any = None,
     at_once: int = READ_AT_ONCE,
-) -> Iterator[list[Any]]:
+) -> Generator[list[Any], None, None]:
     """The results in chunks, fetched `batch` rows at a time when they are asked for.
 
     Models are made of `at_once` rows at a time, so that few are alive at once.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, closing
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,7 @@ async def _execute_once(conn: aiosqlite.Connection, statement: Statement, params
 
 async def stream(
     conn: aiosqlite.Connection, statement: Statement, params: Any, batch: int
-) -> AsyncIterator[list[Any]]:
+) -> AsyncGenerator[list[Any], None]:
     """The results in chunks of at most `batch`, a hop to the thread for each."""
     hooked = hook(conn)
     if hooked is None:
@@ -148,7 +148,7 @@ async def stream(
         while (chunk := await finish_or_cancel(run(lambda: next(chunks, None)))) is not None:
             yield chunk
     finally:
-        await finish(run(chunks.close))  # type: ignore[attr-defined]  # a generator
+        await finish(run(chunks.close))  
 
 
 async def _stream_public(

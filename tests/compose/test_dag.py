@@ -209,8 +209,8 @@ def test_a_node_that_is_added_later_is_planned_too() -> None:
     dag.edge(a, b)
 
     assert [node.label for node in dag.topological_order()] == ["a", "b"]
-    assert [node.label for node in dag.sources()] == ["a"]
-    assert [node.label for node in dag.sinks()] == ["b"]
+    assert dag.sources() == [dag.nodes()["a"]]
+    assert dag.sinks() == [dag.nodes()["b"]] != dag.sources()
 
 
 def test_an_input_that_several_nodes_take_is_one_input() -> None:

@@ -289,6 +289,21 @@ async def test_whatever_a_node_raises_fails_it_and_the_run(
     assert type(result.exception) is error
 
 
+async def test_a_coroutine_that_a_plain_function_hands_out_may_fail_too() -> None:
+    async def fails() -> int:
+        raise LookupError("late")
+
+    def hands_out() -> Any:
+        return fails()
+
+    dag = Dag()
+    dag.node(hands_out) >> dag.node(double)
+    result = await dag()
+
+    assert result.error == "LookupError: late"
+    assert result.node_statuses == {"hands_out": "failed", "double": "upstream_failed"}
+
+
 async def test_a_value_of_another_type_fails_its_edge_and_names_everything() -> None:
     def liar() -> int:
         return "one"  # type: ignore[return-value]
@@ -334,6 +349,18 @@ async def test_a_listener_that_breaks_ends_the_run_and_is_not_taken_for_a_node()
         with pytest.raises(OSError, match="disk full"):
             await DagRunner(dag, heard).run()
         assert heard.of(RunFinished)[0].status == "failed"
+
+
+async def test_a_listener_that_always_breaks_is_told_by_its_first_error() -> None:
+    class Broken(Heard):
+        def emit(self, event: Event, /) -> None:
+            super().emit(event)
+            raise OSError(f"number {len(self.events)}")
+
+    dag = Dag()
+    dag.node(one)
+    with pytest.raises(OSError, match="number 1"):
+        await DagRunner(dag, Broken()).run()
 
 
 # --- cancellation ---------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Union,
+    runtime_checkable,
 )
 
 import pytest
@@ -38,7 +39,23 @@ class Barks(Protocol):
     def bark(self) -> str: ...
 
 
+class Named(Protocol):
+    name: str
+
+
+@runtime_checkable
+class Called(Protocol):
+    name: str
+
+
+class Cat(Animal):
+    name: str = "Tom"
+
+
 class Box(Generic[T]): ...
+
+
+class Crate(Box[list[T]]): ...
 
 
 class DogBox(Box[Dog]): ...
@@ -90,6 +107,11 @@ FIT = [
     (DogBox, Box[Animal]),
     (Box[Dog], Box[Animal]),
     (Names, list[str]),
+    (Crate[Dog], Box[list[Animal]]),
+    (Crate, Box[list[int]]),
+    (Cat, Named),
+    (Cat, Called),
+    (list[Cat], list[Named]),
     (int, int | None),
     (int, Optional[int]),  # noqa: UP045 - the older spelling is another object
     (Union[int, str], int | str | None),  # noqa: UP007
@@ -120,6 +142,9 @@ MISFIT = [
     (str, Sequence[int]),
     (DogBox, Box[int]),
     (Names, list[int]),
+    (Crate[Dog], Box[Dog]),
+    (Dog, Named),
+    (Dog, Called),
     (int | None, int),
     (int | str, int),
     (str, Literal["a"]),
@@ -165,6 +190,9 @@ def test_a_type_does_not_fit_where_one_of_its_values_may_not_stand(
         (dict[str, Any], Row),
         (Any, int),
         (MISSING, int),
+        (dict[str, Any], dict[str, int]),
+        (list[int | None], list[int]),
+        (tuple[Animal, ...], tuple[Dog, ...]),
     ],
 )
 def test_an_edge_of_the_users_choice_may_carry_what_only_some_values_allow(
@@ -174,7 +202,18 @@ def test_an_edge_of_the_users_choice_may_carry_what_only_some_values_allow(
 
 
 @pytest.mark.parametrize(
-    ("declared", "wanted"), [(int, str), (str, list[str]), (None, int), (Dog, int), (Point, Price)]
+    ("declared", "wanted"),
+    [
+        (int, str),
+        (str, list[str]),
+        (None, int),
+        (Dog, int),
+        (Point, Price),
+        (list[str], list[int]),
+        (tuple[int], tuple[int, int]),
+        (Literal["a"], Literal["b"]),
+        (int | str, list[int] | None),
+    ],
 )
 def test_types_without_a_common_value_are_incompatible_on_any_edge(
     declared: Any, wanted: Any

@@ -128,6 +128,12 @@ def test_rule_4_a_dict_collects_by_label() -> None:
     }
 
 
+def test_rule_4_collects_for_a_parameter_with_a_default_too() -> None:
+    assert rules(wired({"a": int, "b": int}, {"xs": list[int]}, xs=[])) == {
+        "xs": ("list", ("a", "b"))
+    }
+
+
 def test_rule_4_a_list_that_is_returned_as_such_is_not_wrapped() -> None:
     assert rules(wired({"a": list[int]}, {"xs": list[int]})) == {"xs": ("type", ("a",))}
 
@@ -262,6 +268,14 @@ def test_an_annotation_that_cannot_be_resolved_is_told() -> None:
     dag.node(unclear)
 
     assert "the annotation 'Nowhere' of its parameter 'x' cannot be resolved" in problems(dag)
+
+
+def test_a_callable_that_hides_its_parameters_is_told_with_the_mend() -> None:
+    dag = Dag()
+    dag.node(max)
+
+    assert "max does not tell which parameters it takes" in problems(dag)
+    assert "wrap it in a function with annotations" in problems(dag)
 
 
 # --- against a reference --------------------------------------------------------------------

@@ -29,6 +29,7 @@ from lythonic_compose import (
     WrongRunState,
 )
 from lythonic_compose.dag_provenance import SCHEMA
+from lythonic_compose.dag_provenance import store as store_room
 from lythonic_state import ConstraintViolation, DatabaseError, children, count_statements
 
 
@@ -419,6 +420,15 @@ async def test_memory_has_no_async_connection_to_give() -> None:
     with DagProvenance("sqlite://") as store, pytest.raises(WrongRunState, match="use `with`"):
         async with store.open():
             raise AssertionError
+
+
+async def test_a_run_does_not_wait_for_ever_for_a_connection_that_is_lent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store_room, "LENT_SECONDS", 0.05)
+    told = pytest.raises(WrongRunState, match=r"the only connection .* is lent")
+    with DagProvenance("sqlite://") as store, store.open(), told:
+        await DagRunner(chain(), store).run(GIVEN)
 
 
 async def test_a_null_provenance_takes_everything_and_keeps_nothing() -> None:

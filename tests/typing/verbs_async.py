@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, assert_type
+from typing import TYPE_CHECKING, Any, Literal, assert_type
 
 import aiosqlite
 
 from lythonic_state import (
+    Change,
+    DbFile,
     Page,
+    Plan,
     Schema,
     avg,
     children,
@@ -117,6 +120,17 @@ async def openers() -> None:
         async with transaction(anything):
             await Book.delete(anything, all_rows=True)
         await Schema([Author, Book]).create_tables(anything)
+
+
+async def schemas(conn: aiosqlite.Connection) -> None:
+    schema = Schema([Author, Book])
+    assert_type(await schema.create_schema(conn), None)
+    assert_type(await schema.create_tables(conn), None)
+    assert_type(await schema.check_all_tables_exist(conn), Literal[True])
+    assert_type(await schema.diff(conn), list[Change])
+    assert_type(await schema.migrate(conn, dry_run=True), Plan)
+    async with DbFile("library.db", schema).open() as opened:
+        assert_type(opened, aiosqlite.Connection)
 
 
 async def wrong_uses(conn: aiosqlite.Connection, book: Book) -> None:

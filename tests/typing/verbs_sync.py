@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, assert_type
+from typing import TYPE_CHECKING, Any, Literal, assert_type
 
 from lythonic_state import (
+    Change,
+    DbFile,
     Page,
+    Plan,
     Schema,
     avg,
     children,
@@ -115,6 +118,19 @@ def openers() -> None:
         with transaction(anything):
             Book.delete(anything, all_rows=True)
         Schema([Author, Book]).create_tables(anything)
+
+
+def schemas(conn: sqlite3.Connection) -> None:
+    schema = Schema([Author, Book])
+    assert_type(schema.create_schema("library.db"), None)
+    assert_type(schema.create_schema(conn), None)
+    assert_type(schema.create_tables(conn), None)
+    assert_type(schema.check_all_tables_exist(conn), Literal[True])
+    assert_type(schema.ddl("postgres", row_level_security=True), str)
+    assert_type(schema.diff(conn), list[Change])
+    assert_type(schema.migrate(conn, dry_run=True), Plan)
+    with DbFile("library.db", schema).check().open() as opened:
+        assert_type(opened, sqlite3.Connection)
 
 
 def columns_on_class_and_instance(book: Book) -> None:
