@@ -223,7 +223,9 @@ def _one_step(_: Any, step: Step) -> Op[Any]:
 
 
 @asynccontextmanager
-async def _aiosqlite(options: _SqliteOptions, commit: bool) -> AsyncGenerator[aiosqlite.Connection, None]:
+async def _aiosqlite(
+    options: _SqliteOptions, commit: bool
+) -> AsyncGenerator[aiosqlite.Connection, None]:
     from .drivers.worker import finish
 
     conn = await connect_aiosqlite(options)
@@ -494,6 +496,11 @@ class _SqlitePool(Pool):
     ) -> Opener[SyncConnection, AsyncConnection]:
         return Opener(lambda: self._sync(readonly, commit), lambda: self._async(readonly, commit))
 
+    def _make_file(self) -> None:
+        """Creates the file, which a reading connection cannot."""
+        if not Path(self._writer_options.path).exists():
+            self._writer_options.connect().close()
+
     # sync
 
     def __enter__(self) -> Pool:
@@ -524,8 +531,8 @@ class _SqlitePool(Pool):
         try:
             if conn is None:
                 options = self._reader_options if reads else self._writer_options
-                if reads and not Path(self._writer_options.path).exists():
-                    self._writer_options.connect().close()
+                if reads:
+                    self._make_file()
                 conn = options.connect()
                 self._made.append(conn)
             with _left_sqlite(conn, commit):
@@ -569,8 +576,8 @@ class _SqlitePool(Pool):
         try:
             if conn is None:
                 options = self._reader_options if reads else self._writer_options
-                if reads and not Path(self._writer_options.path).exists():
-                    self._writer_options.connect().close()
+                if reads:
+                    self._make_file()
                 conn = await connect_aiosqlite(options)
                 self._made.append(conn)
             async with _left_aiosqlite(conn, commit):

@@ -21,7 +21,6 @@ No other room's names may be imported here; every room may import from here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal
 
@@ -134,6 +133,8 @@ class UncommittedWarning(RuntimeWarning):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint ` (did you mean 'x'?)` for a misspelt name, or the list of what there is."""
+    from difflib import get_close_matches
+
     names: Sequence[str] = sorted(set(known))
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

@@ -106,6 +106,7 @@ def column(*, default: Any = ..., **options: Any) -> Any:
 
 # --- the class ------------------------------------------------------------------------------
 
+
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr, column))
 class DbModelMeta(ModelMetaclass):
     """Gives a model its table, and its class attributes their columns."""
@@ -141,14 +142,14 @@ class DbModelMeta(ModelMetaclass):
 
     if not TYPE_CHECKING:  # to checkers only the columns that are declared exist
 
-        def __getattr__(cls, name: str) -> Any:
+        def __getattr__(cls, name: str) -> Any:  # noqa: N805  # of a metaclass
             if not name.startswith("_"):
                 found = _column(cls, name)
                 if found is not None:
                     return found
             return super().__getattr__(name)
 
-    def __setattr__(cls, name: str, value: Any) -> None:
+    def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805  # of a metaclass
         super().__setattr__(name, value)
         if name == "__pydantic_complete__" and value and "__table_options__" in cls.__dict__:
             type.__setattr__(cls, "__table__", None)
@@ -376,7 +377,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             AccessViolation: the row is another tenant's, or there is no context.
         """
         table = table_of(type(self))
-        return run(conn, _access(table), ops.save, table, self, user_ctx)
+        return run(conn, _access(table, user_ctx), ops.save, table, self, user_ctx)
 
     @overload
     def save_with_ctx(self, ctx: UserCtx, conn: SyncConnection, /) -> Self: ...
@@ -405,7 +406,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         set; so it is when the key is undefined.
         """
         table = table_of(type(self))
-        return run(conn, _access(table), ops.insert, table, self, auto_increment, user_ctx)
+        return run(
+            conn, _access(table, user_ctx), ops.insert, table, self, auto_increment, user_ctx
+        )
 
     @overload
     @classmethod
@@ -451,7 +454,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             pydantic.ValidationError: a value does not validate.
         """
         table = table_of(cls)
-        return run(conn, _access(table), ops.create, table, body, more, user_ctx)
+        return run(conn, _access(table, user_ctx), ops.create, table, body, more, user_ctx)
 
     @overload
     def update(
@@ -469,8 +472,10 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         table = table_of(type(self))
         if where or filters:
             asked = Query(where, filters)
-            return run(conn, _access(table), ops.update_matching, table, self, asked, user_ctx)
-        return run(conn, _access(table), ops.update_own, table, self, user_ctx)
+            return run(
+                conn, _access(table, user_ctx), ops.update_matching, table, self, asked, user_ctx
+            )
+        return run(conn, _access(table, user_ctx), ops.update_own, table, self, user_ctx)
 
     @overload
     def patch(
@@ -507,7 +512,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             pydantic.ValidationError: the changed model would not be valid; nothing is written.
         """
         table = table_of(type(self))
-        return run(conn, _access(table), ops.patch, table, self, changes, user_ctx)
+        return run(conn, _access(table, user_ctx), ops.patch, table, self, changes, user_ctx)
 
     @overload
     def upsert(
@@ -551,7 +556,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             AccessViolation: the row is another tenant's; nothing is changed.
         """
         table = table_of(type(self))
-        return run(conn, _access(table), ops.upsert, table, self, on, update, user_ctx)
+        return run(conn, _access(table, user_ctx), ops.upsert, table, self, on, update, user_ctx)
 
     @overload
     @classmethod
@@ -607,7 +612,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             NotFound: the row is not there (any more).
         """
         table = table_of(type(self))
-        return run(conn, _reading(table), ops.refresh, table, self, user_ctx)
+        return run(conn, _reading(table, user_ctx), ops.refresh, table, self, user_ctx)
 
     @overload
     def delete_row(self, conn: SyncConnection, /, *, user_ctx: UserCtx = None) -> int: ...
@@ -618,7 +623,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     def delete_row(self, conn: AnyConnection, /, *, user_ctx: UserCtx = None) -> Any:
         """Deletes the row by primary key; returns 1, or 0 if it was not there."""
         table = table_of(type(self))
-        return run(conn, _access(table), ops.delete_row, table, self, user_ctx)
+        return run(conn, _access(table, user_ctx), ops.delete_row, table, self, user_ctx)
 
     # -- reading
 
@@ -674,7 +679,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters, order_by, limit, offset, on_invalid)
-        return run(conn, _reading(table), ops.select, table, asked, user_ctx)
+        return run(conn, _reading(table, user_ctx), ops.select, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -717,7 +722,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """The first row that `select` would give, or None."""
         table = table_of(cls)
         asked = Query(where, filters, order_by, None, offset, on_invalid)
-        return run(conn, _reading(table), ops.first, table, asked, user_ctx)
+        return run(conn, _reading(table, user_ctx), ops.first, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -740,7 +745,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             MultipleFound: there are several.
         """
         table = table_of(cls)
-        return run(conn, _reading(table), ops.get, table, Query(where, filters), user_ctx)
+        return run(conn, _reading(table, user_ctx), ops.get, table, Query(where, filters), user_ctx)
 
     @overload
     @classmethod
@@ -759,7 +764,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         A row of another tenant is None as well.
         """
         table = table_of(cls)
-        return run(conn, _reading(table), ops.load_by_id, table, key, user_ctx)
+        return run(conn, _reading(table, user_ctx), ops.load_by_id, table, key, user_ctx)
 
     @overload
     @classmethod
@@ -792,7 +797,14 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     ) -> Any:
         """How many rows satisfy the conditions."""
         table = table_of(cls)
-        return run(conn, _reading(table), ops.select_count, table, Query(where, filters), user_ctx)
+        return run(
+            conn,
+            _reading(table, user_ctx),
+            ops.select_count,
+            table,
+            Query(where, filters),
+            user_ctx,
+        )
 
     @overload
     @classmethod
@@ -810,7 +822,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     ) -> Any:
         """Whether any row satisfies the conditions."""
         table = table_of(cls)
-        return run(conn, _reading(table), ops.exists, table, Query(where, filters), user_ctx)
+        return run(
+            conn, _reading(table, user_ctx), ops.exists, table, Query(where, filters), user_ctx
+        )
 
     @overload
     @classmethod
@@ -869,7 +883,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         table = table_of(cls)
         given = (where,) if isinstance(where, Condition) else tuple(where)
         asked = Query(given, filters, order_by)
-        return run(conn, _reading(table), paging.page, table, asked, size, after, user_ctx)
+        return run(
+            conn, _reading(table, user_ctx), paging.page, table, asked, size, after, user_ctx
+        )
 
     @overload
     @classmethod
@@ -1075,7 +1091,16 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters)
-        return run(conn, _access(table), ops.update_where, table, values, asked, all_rows, user_ctx)
+        return run(
+            conn,
+            _access(table, user_ctx),
+            ops.update_where,
+            table,
+            values,
+            asked,
+            all_rows,
+            user_ctx,
+        )
 
     @overload
     @classmethod
@@ -1116,7 +1141,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters)
-        return run(conn, _access(table), ops.delete, table, asked, all_rows, user_ctx)
+        return run(conn, _access(table, user_ctx), ops.delete, table, asked, all_rows, user_ctx)
 
     # -- along foreign keys and alternative keys
 
@@ -1348,12 +1373,13 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
 # --- below ----------------------------------------------------------------------------------
 
 
-def _access(table: Table) -> Literal["write", "rows"]:
-    return "write" if table.scope is None else "rows"
+def _access(table: Table, user_ctx: UserCtx) -> Literal["write", "rows"]:
+    return "write" if table.scope is None and user_ctx is None else "rows"
 
 
-def _reading(table: Table) -> Literal["read", "scoped"]:
-    return "read" if table.scope is None else "scoped"
+def _reading(table: Table, user_ctx: UserCtx) -> Literal["read", "scoped"]:
+    """A context counts for a model without scope too: a filter may lead to one that has it."""
+    return "read" if table.scope is None and user_ctx is None else "scoped"
 
 
 _field_validators: dict[type[BaseModel], SchemaValidator] = {}

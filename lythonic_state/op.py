@@ -60,7 +60,7 @@ def guarded_late(
         while step[0].sql.startswith("SELECT") and not step[0].control:
             try:
                 result = yield step
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # it goes on, or into the verb
                 step = op.throw(error)
             else:
                 step = op.send(result)
@@ -76,7 +76,7 @@ def _resumed(op: Op[T], step: Step) -> Op[T]:
         while True:
             try:
                 result = yield step
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # it goes on, or into the verb
                 step = op.throw(error)
             else:
                 step = op.send(result)
@@ -98,7 +98,7 @@ def guarded(op: Op[T], begin: Sequence[Step], end: Sequence[Step], undo: Sequenc
             yield step
     except GeneratorExit:
         raise
-    except BaseException:
+    except BaseException:  # it goes on, or into the verb
         for step in undo:
             # when the database has given up the transaction by itself, there is nothing to undo
             with suppress(DatabaseError):

@@ -26,7 +26,7 @@ from .errors import (
     SchemaError,
     nearest,
 )
-from .filters import Compiler, Expression, Source, operand
+from .filters import Compiler, Expression, Follows, Source, keyword_conditions, operand
 from .op import Op, Statement, Step
 from .rows import binder, encode_value, keyed_binder
 from .scope import AllTenants, UserCtx, announce, claim, restriction, scope_values
@@ -66,6 +66,18 @@ def enter(
                 f"{scoped[0].model.__name__} is scoped, and this SQLite connection does not "
                 "enforce foreign keys; run PRAGMA foreign_keys=ON first, or use open_sqlite_db"
             )
+
+
+def reached(table: Table, query: Query, user_ctx: UserCtx) -> Sequence[Table]:
+    """The tables that a query looks at: its own, and those to which its filters lead."""
+    if user_ctx is None or not any("__" in key for key in query.filters):
+        return (table,)
+    found = [table]
+    for node in keyword_conditions([Source(table)], query.filters):
+        while isinstance(node, Follows):
+            found.append(node.reference.target)
+            node = node.condition
+    return found
 
 
 ALL_TENANTS = "lythonic_state.all_tenants"
@@ -220,8 +232,8 @@ def load_by_id(dialect: Dialect, table: Table, key: Any, user_ctx: UserCtx) -> O
 
 
 def select(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[list[Any]]:
-    if table.scope is not None:
-        yield from enter(dialect, (table,), user_ctx, writes=False)
+    if table.scope is not None or user_ctx is not None:
+        yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=False)
     found: list[Any] = yield statements.select(table, dialect, query, scope_values(user_ctx))
     return found
 
@@ -249,8 +261,8 @@ def get(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[A
 def _scalar(
     dialect: Dialect, table: Table, head: str, tail: str, query: Query, user_ctx: UserCtx
 ) -> Op[Any]:
-    if table.scope is not None:
-        yield from enter(dialect, (table,), user_ctx, writes=False)
+    if table.scope is not None or user_ctx is not None:
+        yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=False)
     compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
     where = statements.where_of(compiler, query.expressions, query.filters)
     text = f"{head} FROM {dialect.quote(table.name)}{where}{tail}"
@@ -318,9 +330,7 @@ def _pass_key(dialect: Dialect, table: Table, key: int) -> Generator[Step, Any, 
         yield statements.pass_keys(table, dialect), (key, key)
 
 
-def _pass_own_key(
-    dialect: Dialect, table: Table, *models: BaseModel
-) -> Generator[Step, Any, None]:
+def _pass_own_key(dialect: Dialect, table: Table, *models: BaseModel) -> Generator[Step, Any, None]:
     if table.generated is not None:
         field = table.generated.field
         yield from _pass_key(dialect, table, max(vars(model)[field] for model in models))
@@ -653,8 +663,8 @@ def update_where(
     user_ctx: UserCtx,
 ) -> Op[int]:
     _need_filter(table, "update_where", query, all_rows)
-    if table.scope is not None:
-        yield from enter(dialect, (table,), user_ctx, writes=True)
+    if table.scope is not None or user_ctx is not None:
+        yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=True)
     scope_value = scope_values(user_ctx)
     shape = statements.update_shape(values, query) if table.scope is None else None
     found = table.cache.get((dialect.name, shape)) if shape is not None else None
@@ -753,7 +763,7 @@ def update_matching(
     compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx), list(values))
     sets = ", ".join(f"{dialect.column(c)} = {dialect.bind(c.codec)}" for c in columns)
     where = statements.where_of(compiler, query.expressions, query.filters)
-    yield from enter(dialect, (table,), user_ctx, writes=True)
+    yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=True)
     text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
     written: int = yield Statement(text, "count"), compiler.params
     return written
@@ -763,7 +773,7 @@ def delete(
     dialect: Dialect, table: Table, query: Query, all_rows: bool, user_ctx: UserCtx
 ) -> Op[int]:
     _need_filter(table, "delete", query, all_rows)
-    yield from enter(dialect, (table,), user_ctx, writes=True)
+    yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=True)
     compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
     where = statements.where_of(compiler, query.expressions, query.filters)
     text = f"DELETE FROM {dialect.quote(table.name)}{where}"

@@ -168,7 +168,8 @@ def streamed(table: Table, query: Query, user_ctx: UserCtx) -> Build:
     """What a stream of a select runs."""
 
     def build(dialect: Dialect) -> tuple[Sequence[Step], Statement, Any]:
-        before: list[Step] = list(ops.enter(dialect, (table,), user_ctx, writes=False))
+        tables = ops.reached(table, query, user_ctx)
+        before: list[Step] = list(ops.enter(dialect, tables, user_ctx, writes=False))
         statement, params = statements.select(table, dialect, query, scope_values(user_ctx))
         return before, statement, params
 

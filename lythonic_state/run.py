@@ -7,8 +7,8 @@ and ends a transaction around a writing verb; nothing about a connection is reme
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -82,7 +82,7 @@ def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -
         while True:
             try:
                 result = execute(conn, statement, params)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # thrown into the verb
                 statement, params = op.throw(error)
             else:
                 statement, params = op.send(result)
@@ -93,6 +93,8 @@ def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -
 
 async def drive_async(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -> T:
     """Runs an Op on an async connection; once cancelled, it is not interrupted again."""
+    from asyncio import CancelledError
+
     from .drivers.worker import finish
 
     cancelled = False
@@ -102,8 +104,8 @@ async def drive_async(execute: Callable[[Any, Statement, Any], Any], conn: Any, 
             try:
                 executing = execute(conn, statement, params)
                 result = await (finish(executing) if cancelled else executing)
-            except BaseException as error:
-                cancelled = cancelled or isinstance(error, asyncio.CancelledError)
+            except BaseException as error:  # noqa: BLE001  # thrown into the verb
+                cancelled = cancelled or isinstance(error, CancelledError)
                 statement, params = op.throw(error)
             else:
                 statement, params = op.send(result)
@@ -206,10 +208,11 @@ BLOCKS: dict[int, Block] = {}
 
 def current_owner() -> Any:
     """The running task, or the thread where there is none."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
+    asyncio = sys.modules.get("asyncio")
+    task = None
+    if asyncio is not None:
+        with suppress(RuntimeError):  # no loop runs in this thread
+            task = asyncio.current_task()
     return task if task is not None else threading.get_ident()
 
 
@@ -289,7 +292,7 @@ class _Hop:
         if self.cancelled and self.guard is not None and not (self.undoing or statement.control):
             # thrown into the verb, which takes back what it did to models and to rows
             self.undoing = True
-            raise asyncio.CancelledError
+            raise sys.modules["asyncio"].CancelledError
         return result
 
     def undo(self) -> None:
@@ -301,6 +304,8 @@ class _Hop:
 async def run_aiosqlite(
     conn: aiosqlite.Connection, access: Access, verb: Verb, args: tuple[Any, ...]
 ) -> Any:
+    from asyncio import CancelledError
+
     from .drivers import worker
 
     if BLOCKS:
@@ -312,7 +317,7 @@ async def run_aiosqlite(
     hop = _Hop(raw, conn, access, verb, args)
     try:
         return await in_thread(hop)
-    except asyncio.CancelledError:
+    except CancelledError:
         hop.cancelled = True
         with suppress(ValueError):  # somebody closed the connection meanwhile
             await worker.finish(in_thread(hop.undo))
@@ -343,7 +348,9 @@ def _lock_of(conn: Any) -> Any:
     """The lock by which the verbs of several tasks take turns on one connection."""
     lock = _locks.get(conn)
     if lock is None:
-        lock = _locks[conn] = asyncio.Lock()
+        from asyncio import Lock
+
+        lock = _locks[conn] = Lock()
     return lock
 
 

@@ -91,9 +91,7 @@ def insert(table: Table, dialect: Dialect, *, with_key: bool) -> tuple[Statement
     return cast("tuple[Statement, Binder]", found)
 
 
-def insert_or_ignore(
-    table: Table, dialect: Dialect, *, with_key: bool
-) -> tuple[Statement, Binder]:
+def insert_or_ignore(table: Table, dialect: Dialect, *, with_key: bool) -> tuple[Statement, Binder]:
     """INSERT of one row unless a unique key stands in the way; returns the row's primary key."""
     columns = table.columns if with_key else _without_generated(table)
 

@@ -267,3 +267,28 @@ async def test_a_table_without_scope_leads_to_ones_own_rows(colour: Colour, pg_u
         assert await db(children(db.conn, [task], Label, user_ctx=bob)) == [[labels[1]]]
         with pytest.raises(AccessViolation, match="user_ctx="):
             await db(parents(db.conn, labels, Task))
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+async def test_a_filter_of_a_table_without_scope_finds_what_the_tenant_may_see(
+    colour: Colour, pg_url: str, autocommit: bool
+) -> None:
+    async with as_app(pg_url, colour, autocommit) as db:
+        alice, bob = await two_tenants(db)
+        labels = {}
+        for ctx in (alice, bob):
+            task = await db(Task.get(db.conn, title="below", user_ctx=ctx))
+            labels[ctx.user_id] = await db(Label(task_id=task.task_id).save(db.conn))
+        if not autocommit:
+            await db.commit()
+        own = [labels[bob.user_id]]
+        assert await db(Label.select(db.conn, task_id__title="below", user_ctx=bob)) == own
+        assert await db(Label.select_count(db.conn, task_id__title="below", user_ctx=bob)) == 1
+        page = await db(Label.page(db.conn, task_id__title="below", user_ctx=bob))
+        assert page.items == own
+        streamed = Label.iterate(db.conn, task_id__title="below", user_ctx=bob)
+        assert await db.collect(streamed) == own
+        assert await db(Label.delete(db.conn, task_id__title="below", user_ctx=bob)) == 1
+        assert await db(Label.select(db.conn)) == [labels[alice.user_id]]
+        with pytest.raises(AccessViolation, match="user_ctx="):
+            await db(Label.select(db.conn, task_id__title="below"))

@@ -56,7 +56,7 @@ async def finish(awaitable: Awaitable[T]) -> T:
         except asyncio.CancelledError:
             if task.cancelled():
                 raise
-        except BaseException:
+        except BaseException:  # noqa: BLE001  # told by task.result()
             break
     return task.result()
 
@@ -148,7 +148,7 @@ async def stream(
         while (chunk := await finish_or_cancel(run(lambda: next(chunks, None)))) is not None:
             yield chunk
     finally:
-        await finish(run(chunks.close))  
+        await finish(run(chunks.close))
 
 
 async def _stream_public(
@@ -179,4 +179,3 @@ async def finish_or_cancel(awaitable: Awaitable[T]) -> T:
         if not task.done():
             await finish(task)
         raise
-
