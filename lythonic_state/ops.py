@@ -6,8 +6,7 @@ ends a transaction around it is decided in `run.py`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -240,13 +239,13 @@ def select(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> O
 
 def first(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any]:
     if query.on_invalid == "raise":
-        query = replace(query, limit=1)
+        query = query._replace(limit=1)
     found = yield from select(dialect, table, query, user_ctx)
     return found[0] if found else None
 
 
 def get(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any]:
-    found = yield from select(dialect, table, replace(query, limit=2), user_ctx)
+    found = yield from select(dialect, table, query._replace(limit=2), user_ctx)
     if len(found) == 1:
         return found[0]
     name = table.model.__name__
@@ -683,7 +682,7 @@ def update_where(
         text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
         statement, params = Statement(text, "count"), compiler.params
         if shape is not None:
-            setters = [partial(_bound_value, table, dialect, column) for column in columns]
+            setters = [_setter(table, dialect, column) for column in columns]
             operands = statements.operands_of(table, query)
             table.cache[dialect.name, shape] = (statement, setters, operands)
     written: int = yield statement, params
@@ -708,6 +707,23 @@ def _set_columns(table: Table, values: Mapping[str, Any]) -> list[ColumnSpec]:
             )
         columns.append(column)
     return columns
+
+
+def _setter(table: Table, dialect: Dialect, column: ColumnSpec) -> Callable[[Any], Any]:
+    """What checks and binds a value of a column; one of the column's own type is taken as it is."""
+    careful = partial(_bound_value, table, dialect, column)
+    plain = _PLAIN_CLASSES.get(column.codec.plain or "")
+    if plain is None or table.model.model_fields[column.field].metadata:
+        return careful
+    encode = dialect.encoder(column.codec)
+
+    def bound(value: Any) -> Any:
+        return encode(value) if value.__class__ is plain else careful(value)
+
+    return bound
+
+
+_PLAIN_CLASSES = {"int": int, "str": str, "bool": bool, "bytes": bytes}
 
 
 def _bound_value(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> Any:

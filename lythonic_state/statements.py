@@ -7,9 +7,10 @@ statements run, is decided in `ops.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from .codecs import INT_MAX, Codec
@@ -224,12 +225,14 @@ def _insert_text(table: Table, dialect: Dialect, columns: Sequence[ColumnSpec]) 
     return f"INSERT INTO {dialect.quote(table.name)} ({names}) VALUES ({marks})"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+_NO_FILTERS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Query(NamedTuple):
     """What a reading verb was asked for, before it is SQL."""
 
     expressions: tuple[Any, ...] = ()
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, Any] = _NO_FILTERS
     order_by: OrderBy = None
     limit: int | None = None
     offset: int | None = None
