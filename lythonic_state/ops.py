@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -326,7 +326,9 @@ def _claim_into(assigned: Assigned, table: Table, model: BaseModel, user_ctx: Us
 def _pass_key(dialect: Dialect, table: Table, key: int) -> Generator[Step, Any, None]:
     """On PostgreSQL, lets generated keys go on after one that was given explicitly."""
     if dialect.name == "postgres" and key > 0:
-        yield statements.pass_keys(table, dialect), (key, key)
+        gap, _ = yield statements.pass_keys(table, dialect), (key,)
+        if gap > statements.NEAR:
+            yield statements.leap_keys(table, dialect), (key, key)
 
 
 def _pass_own_key(dialect: Dialect, table: Table, *models: BaseModel) -> Generator[Step, Any, None]:
@@ -664,28 +666,33 @@ def update_where(
     _need_filter(table, "update_where", query, all_rows)
     if table.scope is not None or user_ctx is not None:
         yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=True)
-    scope_value = scope_values(user_ctx)
-    shape = statements.update_shape(values, query) if table.scope is None else None
-    found = table.cache.get((dialect.name, shape)) if shape is not None else None
-    if found is not None:
-        statement, setters, operands = found
-        params = [bound(value) for bound, value in zip(setters, values.values(), strict=True)]
-        params += statements.operand_values(dialect, operands, query)
-    else:
-        columns = _set_columns(table, values)
-        compiler = Compiler(dialect, [Source(table)], scope_value)
-        sets = ", ".join(
-            f"{dialect.column(column)} = {_set_value(compiler, table, column, value)}"
+    key: Any = None
+    if table.scope is None and not query.expressions:
+        key = (dialect.name, "update", *values, None, *query.filters)
+        found: statements.Prepared | None = table.cache.get(key)
+        if found is not None:
+            params = found.values((*values.values(), *query.filters.values()))
+            if params is not None:
+                written: int = yield found.statement, params
+                return written
+    columns = _set_columns(table, values)
+    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
+    sets = ", ".join(
+        f"{dialect.column(column)} = {_set_value(compiler, table, column, value)}"
+        for column, value in zip(columns, values.values(), strict=True)
+    )
+    where = statements.where_of(compiler, query.expressions, query.filters)
+    text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
+    statement = Statement(text, "count")
+    if key is not None and statements.is_plain(query, *values.values()):
+        binders = [
+            _setter(table, dialect, column, value)
             for column, value in zip(columns, values.values(), strict=True)
-        )
-        where = statements.where_of(compiler, query.expressions, query.filters)
-        text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
-        statement, params = Statement(text, "count"), compiler.params
-        if shape is not None:
-            setters = [_setter(table, dialect, column) for column in columns]
-            operands = statements.operands_of(table, query)
-            table.cache[dialect.name, shape] = (statement, setters, operands)
-    written: int = yield statement, params
+        ]
+        binders += statements.filter_binders(table, dialect, query)
+        given = (*values.values(), *query.filters.values())
+        table.cache[key] = statements.Prepared(statement, given, binders)
+    written = yield statement, compiler.params
     return written
 
 
@@ -709,21 +716,13 @@ def _set_columns(table: Table, values: Mapping[str, Any]) -> list[ColumnSpec]:
     return columns
 
 
-def _setter(table: Table, dialect: Dialect, column: ColumnSpec) -> Callable[[Any], Any]:
+def _setter(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> Callable[[Any], Any]:
     """What checks and binds a value of a column; one of the column's own type is taken as it is."""
-    careful = partial(_bound_value, table, dialect, column)
-    plain = _PLAIN_CLASSES.get(column.codec.plain or "")
-    if plain is None or table.model.model_fields[column.field].metadata:
-        return careful
-    encode = dialect.encoder(column.codec)
-
-    def bound(value: Any) -> Any:
-        return encode(value) if value.__class__ is plain else careful(value)
-
-    return bound
-
-
-_PLAIN_CLASSES = {"int": int, "str": str, "bool": bool, "bytes": bytes}
+    if not table.model.model_fields[column.field].metadata:
+        plain = statements.plain_binder(dialect, column.codec, value)
+        if plain is not None:
+            return plain
+    return partial(_bound_value, table, dialect, column)
 
 
 def _bound_value(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> Any:
@@ -775,6 +774,8 @@ def update_matching(
 ) -> Op[int]:
     """`model.update(conn, **filters)`: its columns into all matching rows."""
     columns = tuple(table.values(table.columns))
+    if not columns:
+        return (yield from select_count(dialect, table, query, user_ctx))
     values = binder(table, dialect, columns)(vars(model))
     compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx), list(values))
     sets = ", ".join(f"{dialect.column(c)} = {dialect.bind(c.codec)}" for c in columns)
@@ -851,10 +852,8 @@ def _insert_chunk(
     if table.generated is None:
         written = yield statement, map(binder(table, dialect, table.columns), values)
         return written
-    keys, given = yield from _keys(dialect, table, values)
+    keys = yield from _keys(dialect, table, values)
     written = yield statement, map(keyed_binder(table, dialect), values, keys)
-    if given:
-        yield from _pass_key(dialect, table, max(given))
     if ignore and written < len(models):
         there = yield from _present(dialect, table, keys)
         pairs = [pair for pair in zip(models, keys, strict=True) if pair[1] in there]
@@ -863,11 +862,10 @@ def _insert_chunk(
     return written
 
 
-def _keys(
-    dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]
-) -> Op[tuple[list[int], list[int]]]:
-    """A key for each row, new ones where there was none, and those that were there.
+def _keys(dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]) -> Op[list[int]]:
+    """A key for each row: its own, or a new one where there was none.
 
+    New keys are higher than those that were there, which may stand further down in the rows.
     On SQLite the write lock is held, so that the highest key cannot change below us; PostgreSQL
     gives out as many of its sequence as are needed.
     """
@@ -878,21 +876,20 @@ def _keys(
     keys = [d[field] for d in values]
     given = [encode(value) for value in keys if not is_undefined(value)]
     missing = len(keys) - len(given)
+    if given:
+        yield from _pass_key(dialect, table, max(given))
     if not missing:
-        return given, given
+        return given
     if dialect.name == "postgres":
         rows = yield statements.reserve_keys(table, dialect), (missing,)
         fresh = (row[0] for row in rows)
-        return [next(fresh) if is_undefined(value) else value for value in keys], given
+        return [next(fresh) if is_undefined(value) else value for value in keys]
     row = yield statements.highest_key(table, dialect), ()
-    highest = max(row[0] or 0, 0)
+    first = max(row[0] or 0, *given, 0) + 1
     if not given:
-        return list(range(highest + 1, highest + missing + 1)), given
-    found: list[int] = []
-    for value in keys:
-        highest = highest + 1 if is_undefined(value) else max(highest, value)
-        found.append(highest if is_undefined(value) else value)
-    return found, given
+        return list(range(first, first + missing))
+    new = count(first)
+    return [next(new) if is_undefined(value) else value for value in keys]
 
 
 def _present(dialect: Dialect, table: Table, keys: Sequence[int]) -> Op[set[int]]:

@@ -6,16 +6,17 @@ statements run, is decided in `ops.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from .codecs import INT_MAX, Codec
+from .codecs import INT_MAX, Codec, Encoder
 from .dialects import Dialect
-from .errors import FilterError
+from .errors import FilterError, InvalidValue
 from .filters import (
     Comparison,
     Compiler,
@@ -195,12 +196,35 @@ def reserve_keys(table: Table, dialect: Dialect) -> Statement:
     )
 
 
+NEAR = 1000
+
+
 def pass_keys(table: Table, dialect: Dialect) -> Statement:
-    """PostgreSQL: makes generated keys go on after an explicitly given one, bound twice."""
+    """PostgreSQL: makes generated keys go on after an explicitly given one, if that is near.
+
+    Returns how far it was ahead. nextval never goes back, whoever else draws keys meanwhile.
+    """
     return Statement(
-        "SELECT setval(sequence, %s::bigint) FROM "
-        f"(SELECT {_sequence(table, dialect)} AS sequence) AS s "
-        "WHERE coalesce(pg_sequence_last_value(sequence), 0) < %s::bigint",
+        "SELECT gap, (SELECT max(drawn) FROM (SELECT nextval(sequence) AS drawn "
+        f"FROM generate_series(1, CASE WHEN gap > {NEAR} THEN 0 ELSE gap END)) AS d) FROM "
+        "(SELECT sequence, %s::bigint - coalesce(pg_sequence_last_value(sequence), 0) AS gap "
+        f"FROM (SELECT {_sequence(table, dialect)} AS sequence) AS s) AS g",
+        "one",
+        control=True,
+    )
+
+
+def leap_keys(table: Table, dialect: Dialect) -> Statement:
+    """PostgreSQL: `pass_keys` for a key far ahead, bound twice.
+
+    setval could take back what another leap has set, so they take turns until their commit.
+    """
+    return Statement(
+        "WITH turn AS MATERIALIZED (SELECT sequence, "
+        "pg_advisory_xact_lock(1819896936, sequence::oid::int)::text AS taken "
+        f"FROM (SELECT {_sequence(table, dialect)} AS sequence) AS s) "
+        "SELECT setval(sequence, %s::bigint) FROM turn "
+        "WHERE coalesce(pg_sequence_last_value(sequence), 0) < %s::bigint + length(taken)",
         "none",
         control=True,
     )
@@ -247,34 +271,29 @@ def select(
     if query.on_invalid != "raise":
         statement, params = _select(table, dialect, query, scope_value)
         return replace(statement, reader=lenient_reader(table, query.on_invalid)), params
-    shape = _shape(query, scope is not None)
-    if shape is None:
-        return _select(table, dialect, query, scope_value)
-    found = table.cache.get((dialect.name, shape))
-    if found is None:
-        statement, params = _select(table, dialect, query, scope_value)
-        table.cache[dialect.name, shape] = (statement, operands_of(table, query))
-        return statement, params
-    statement, operands = found
-    params = []
-    if scope is not None and table.scope is not None:
-        params.append(dialect.encoder(table.scope.codec)(scope))
-    params += operand_values(dialect, operands, query)
-    params += limits(query)
+    key = _select_key(dialect, query, scope is not None)
+    found = table.cache.get(key) if key is not None else None
+    if found is not None:
+        values = found.values(query.filters.values())
+        if values is not None:
+            if scope is not None and table.scope is not None:
+                values.insert(0, dialect.encoder(table.scope.codec)(scope))
+            return found.statement, values + limits(query)
+    statement, params = _select(table, dialect, query, scope_value)
+    if key is not None and is_plain(query):
+        binders = filter_binders(table, dialect, query)
+        table.cache[key] = Prepared(statement, query.filters.values(), binders)
     return statement, params
 
 
-_SCALARS = frozenset((int, str, float, bool, bytes, datetime, date, UUID))
-_SIMPLE = frozenset(("eq", "ne", "gt", "lt", "gte", "lte"))
-
-
-def _shape(query: Query, scoped: bool) -> tuple[Any, ...] | None:
-    """What decides the text of a query whose filters are plain comparisons, else None."""
-    if not (query.order_by is None or query.order_by.__class__ is str) or not _is_plain(query):
+def _select_key(dialect: Dialect, query: Query, scoped: bool) -> tuple[Any, ...] | None:
+    """What decides the text of a query without conditions, beside the kinds of its values."""
+    if query.expressions or not (query.order_by is None or query.order_by.__class__ is str):
         return None
     return (
+        dialect.name,
         "select",
-        tuple(query.filters),
+        *query.filters,
         query.order_by,
         query.limit is None,
         query.offset is None,
@@ -282,16 +301,13 @@ def _shape(query: Query, scoped: bool) -> tuple[Any, ...] | None:
     )
 
 
-def update_shape(values: Mapping[str, Any], query: Query) -> tuple[Any, ...] | None:
-    """What decides the text of an update by plain values and comparisons, else None."""
-    for value in values.values():
-        if value.__class__ not in _SCALARS:
-            return None
-    return ("update", tuple(values), tuple(query.filters)) if _is_plain(query) else None
+_SCALARS = frozenset((int, str, float, bool, bytes, datetime, date, UUID))
+_SIMPLE = frozenset(("eq", "ne", "gt", "lt", "gte", "lte"))
 
 
-def _is_plain(query: Query) -> bool:
-    if query.expressions:
+def is_plain(query: Query, *values: Any) -> bool:
+    """Whether the text stays the same for other values of the same classes."""
+    if query.expressions or any(value.__class__ not in _SCALARS for value in values):
         return False
     for key, value in query.filters.items():
         if value.__class__ not in _SCALARS:
@@ -301,21 +317,48 @@ def _is_plain(query: Query) -> bool:
     return True
 
 
-Operands = Sequence[tuple[Codec, str]]
+class Prepared:
+    """A statement whose text is known for values of these classes, and what binds them."""
+
+    __slots__ = ("_binders", "_kinds", "statement")
+
+    def __init__(
+        self, statement: Statement, values: Iterable[Any], binders: Sequence[Encoder]
+    ) -> None:
+        self.statement = statement
+        self._kinds = [value.__class__ for value in values]
+        self._binders = binders
+
+    def values(self, given: Iterable[Any]) -> list[Any] | None:
+        """The values as they are bound; None where one is of another class, or is not accepted,
+        so that the statement is built anew (and the error worded there)."""
+        found: list[Any] = []
+        for value, kind, bind in zip(given, self._kinds, self._binders, strict=True):
+            if value.__class__ is not kind:
+                return None
+            try:
+                found.append(bind(value))
+            except (FilterError, InvalidValue):
+                return None
+        return found
 
 
-def operands_of(table: Table, query: Query) -> Operands:
-    """For each keyword filter the codec and the name of its column."""
+def filter_binders(table: Table, dialect: Dialect, query: Query) -> list[Encoder]:
+    """For each keyword filter, what binds its value."""
     nodes = keyword_conditions([Source(table)], query.filters)
     lefts = [node.left for node in nodes if isinstance(node, Comparison)]
-    return [(left.codec, left.label) for left in lefts]
-
-
-def operand_values(dialect: Dialect, operands: Operands, query: Query) -> list[Any]:
     return [
-        operand(dialect, label, codec, value)
-        for (codec, label), value in zip(operands, query.filters.values(), strict=True)
+        plain_binder(dialect, left.codec, value)
+        or partial(operand, dialect, left.label, left.codec)
+        for left, value in zip(lefts, query.filters.values(), strict=True)
     ]
+
+
+def plain_binder(dialect: Dialect, codec: Codec, value: Any) -> Encoder | None:
+    """The encoder itself where a value is of the column's own plain type."""
+    if codec.plain in ("int", "str", "bool", "bytes") and value.__class__ is codec.accepts[0]:
+        return dialect.encoder(codec)
+    return None
 
 
 def _select(
