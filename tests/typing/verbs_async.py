@@ -1,5 +1,9 @@
 """What type checkers say of each verb on async connections; nothing here runs a verb."""
 
+# ruff: noqa: F841
+# pyright: reportUnusedVariable=false
+# what a wrong use would give is assigned, so that its type is looked at
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -142,3 +146,54 @@ async def wrong_uses(conn: aiosqlite.Connection, book: Book) -> None:
     with open_sqlite_db("library.db") as sync:
         await Book.select(sync)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     del count_of_books, book
+
+
+async def every_verb_is_awaited(
+    conn: aiosqlite.Connection, book: Book, books: list[Book], jane: Author
+) -> None:
+    row: Book
+    number: int
+    rows: list[Book]
+    row = book.save(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    row = book.insert(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    row = Book.create(conn, {})  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    row = book.patch(conn, {})  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    row = book.upsert(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    row = book.refresh(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    row = Book.get(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = book.update(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = book.delete_row(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = Book.select_count(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = Book.insert_many(conn, books)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = Book.save_many(conn, books)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = Book.upsert_many(conn, books)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = Book.update_where(conn, {})  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number = Book.delete(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    rows = Book.select(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    rows = jane.children(conn, Book)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    rows = Book.descendants(conn, 1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    rows = Book.ancestors(conn, 1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    maybe: Book | None
+    maybe = Book.first(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    maybe = Book.load_by_id(conn, 1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    maybe = Book.load_by_ak(conn, title="x")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    author: Author | None
+    author = book.parent(conn, Author)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    yes: bool
+    yes = Book.exists(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    page: Page[Book]
+    page = Book.page(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    made: tuple[Book, bool]
+    made = Book.get_or_create(conn, title="x")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    names: dict[str, Any]
+    names = book.to_ak_dict(conn)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    all_names: list[dict[str, Any]]
+    all_names = Book.to_ak_dicts(conn, books)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    pairs: list[tuple[Book, Author]]
+    pairs = join(conn, Book, Author)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    above: list[Author | None]
+    above = parents(conn, books, Author)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    below: list[list[Book]]
+    below = children(conn, [jane], Book)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    titles: list[tuple[str]]
+    titles = select_columns(conn, Book.title)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
