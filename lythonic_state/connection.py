@@ -208,12 +208,13 @@ def _is_in_transaction(conn: Any) -> bool:
         return False
 
 
-def _warn() -> None:
+def _warn(frames: int = 7) -> None:
+    """Warns at the block that was left, so many frames above."""
     warnings.warn(
         "left a connection with uncommitted writes, which were rolled back; "
         "call conn.commit(), or open it with commit=True",
         UncommittedWarning,
-        stacklevel=6,
+        stacklevel=frames,
     )
 
 
@@ -261,14 +262,28 @@ async def connect_aiosqlite(options: _SqliteOptions) -> aiosqlite.Connection:
 
     from .drivers.worker import finish, let_exit
 
-    conn = aiosqlite.Connection(options.connect, iter_chunk_size=64)
+    failures: list[BaseException] = []
+
+    def connect() -> sqlite3.Connection:
+        try:
+            return options.connect()
+        except BaseException as error:  # noqa: BLE001  # raised below
+            failures.append(error)
+            # something to close: aiosqlite's thread ends in order only after a connection
+            return sqlite3.connect(":memory:", check_same_thread=False)
+
+    conn = aiosqlite.Connection(connect, iter_chunk_size=64)
     let_exit(conn)
     opening = asyncio.ensure_future(_await(conn))
     try:
-        return await asyncio.shield(opening)
+        await asyncio.shield(opening)
     except asyncio.CancelledError:
         await finish((await finish(opening)).close())
         raise
+    if failures:
+        await finish(conn.close())
+        raise failures[0]
+    return conn
 
 
 async def _await(conn: aiosqlite.Connection) -> aiosqlite.Connection:
@@ -334,7 +349,7 @@ def _leave_postgres(conn: Any, commit: bool) -> None:
     asked = _wrote(conn)
     if asked is not None and conn.execute(asked).fetchone()[0] is not None:
         conn.rollback()
-        _warn()
+        _warn(6)
 
 
 @asynccontextmanager
@@ -367,7 +382,7 @@ async def _leave_postgres_async(conn: Any, commit: bool) -> None:
     asked = _wrote(conn)
     if asked is not None and (await (await conn.execute(asked)).fetchone())[0] is not None:
         await conn.rollback()
-        _warn()
+        _warn(6)
 
 
 # --- by URL ---------------------------------------------------------------------------------
@@ -691,6 +706,7 @@ class Transaction:
         self._block: Block | None = None
         self._name = ""
         self._pending = False
+        self._ended = False
 
     # the steps, the same for both colours
 
@@ -706,6 +722,7 @@ class Transaction:
         BLOCKS[id(conn)] = block
         self._block = block
         block.depth += 1
+        self._ended = False
         self._name = f"lythonic_{block.depth}"
 
     def _begin_op(self, dialect: Any, must_begin: bool) -> Op[None]:
@@ -717,6 +734,7 @@ class Transaction:
         yield control(f"RELEASE SAVEPOINT {self._name}")
         if outermost:
             yield control("COMMIT")
+        self._ended = True
 
     def _undo_op(self, dialect: Any, outermost: bool) -> Op[None]:
         yield control(f"ROLLBACK TO SAVEPOINT {self._name}")
@@ -829,7 +847,8 @@ class Transaction:
                     await run(self._conn, "read", self._end_op, outermost)
                     return
                 except BaseException as failure:
-                    await self._undo_async(outermost)
+                    if not self._ended:  # a cancellation may come when all is done
+                        await self._undo_async(outermost)
                     if _is_lost_savepoint(failure):
                         raise self._broken() from failure
                     raise

@@ -934,6 +934,8 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """Streams the rows that `select` would give, `batch` rows at a time.
 
         An iterator, or an async iterator; memory stays the same however many rows there are.
+        On SQLite rows inserted meanwhile may be seen, so that a loop that inserts one for each it
+        reads may not end; on PostgreSQL they are not.
         Conditions may stand in the place of `batch`, as they do in `select`.
 
         Example:

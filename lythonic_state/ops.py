@@ -614,10 +614,12 @@ def get_or_create(
         return found[0], False
     if table.scope is not None and set(key) == {c.field for c in table.primary_key}:
         raise _foreign_row(table)
-    raise ConstraintViolation(
+    violation = ConstraintViolation(
         f"a {table.model.__name__} with another {', '.join(key)} has the same value in a unique "
         "column; nothing was created"
     )
+    violation.table = table.name
+    raise violation
 
 
 def refresh(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:

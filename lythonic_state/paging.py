@@ -122,15 +122,22 @@ def _read_cursor(table: Table, order: Sequence[Order], after: str) -> list[Any]:
     for term, value in zip(order, stored, strict=True):
         spec = _spec(term)
         try:
-            found.append(None if value is None else _decoded(spec, value))
+            found.append(_decoded(spec, value))
         except (ValueError, TypeError, ArithmeticError) as error:
             raise FilterError(f"after: {value!r} is no value of {spec.field}") from error
     return found
 
 
 def _decoded(spec: ColumnSpec, value: Any) -> Any:
+    """A value of a cursor; one that no row can have had is a ValueError."""
+    if value is None and spec.nullable:
+        return None
     decoded = spec.codec.decode(value)
-    return spec.python_type(decoded) if spec.codec.name == "path" else decoded
+    decoded = spec.python_type(decoded) if spec.codec.name == "path" else decoded
+    again = spec.codec.encode_sqlite(decoded)
+    if again.__class__ is not value.__class__ or again != value:
+        raise ValueError(f"{value!r} is not how {spec.field} is stored")
+    return decoded
 
 
 def _beyond(order: Sequence[Order], values: Sequence[Any]) -> Condition:

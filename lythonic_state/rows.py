@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from .codecs import INT_MAX, INT_MIN, Codec, flat_notes, inner_notes
 from .dialects import Dialect
-from .errors import InvalidValue, RowError
+from .errors import FilterError, InvalidValue, RowError
 from .op import Row
 from .table import ColumnSpec, Table, table_of
 
@@ -122,6 +122,8 @@ def lenient_reader(table: Table, on_invalid: OnInvalid) -> Reader:
     """A reader that does with invalid rows what `on_invalid` says."""
     if on_invalid == "raise":
         return reader(table)
+    if on_invalid != "skip" and not callable(on_invalid):
+        raise FilterError(f"on_invalid is 'raise', 'skip' or a function, not {on_invalid!r}")
     one = read_one(table)
 
     def read(rows: list[Any]) -> list[Any]:
@@ -130,8 +132,7 @@ def lenient_reader(table: Table, on_invalid: OnInvalid) -> Reader:
             try:
                 found.append(one(row))
             except RowError as error:
-                if on_invalid != "skip":
-                    assert callable(on_invalid)
+                if callable(on_invalid):
                     instead = on_invalid(error)
                     if instead is not None:
                         found.append(instead)

@@ -92,26 +92,49 @@ def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -
 
 
 async def drive_async(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -> T:
-    """Runs an Op on an async connection; once cancelled, it is not interrupted again."""
+    """Runs an Op on an async connection; once cancelled, it is not interrupted again.
+
+    What steers a transaction is never interrupted: a cancellation waits for the next statement,
+    or for the end.
+    """
     from asyncio import CancelledError
 
-    from .drivers.worker import finish
+    from .drivers.worker import finish, finish_first
 
     cancelled = False
+    waiting: CancelledError | None = None
     try:
         statement, params = op.send(None)
         while True:
             try:
+                if waiting is not None and not _steers(statement):
+                    came, waiting = waiting, None
+                    raise came
                 executing = execute(conn, statement, params)
-                result = await (finish(executing) if cancelled else executing)
+                if cancelled:
+                    result = await finish(executing)
+                elif _steers(statement):
+                    result, came_now = await finish_first(executing)
+                    waiting = waiting or came_now
+                else:
+                    result = await executing
             except BaseException as error:  # noqa: BLE001  # thrown into the verb
                 cancelled = cancelled or isinstance(error, CancelledError)
                 statement, params = op.throw(error)
             else:
                 statement, params = op.send(result)
     except StopIteration as done:
+        if waiting is not None:
+            raise waiting from None
         value: T = done.value
         return value
+
+
+def _steers(statement: Statement) -> bool:
+    """Whether it begins or ends a transaction or a savepoint."""
+    return statement.control and statement.sql.startswith(
+        ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+    )
 
 
 # --- transactions around verbs --------------------------------------------------------------
@@ -176,6 +199,14 @@ def postgres_guard(conn: Any, access: Access) -> Guard | None:
 
 
 def postgres_dialect(conn: Any) -> Dialect:
+    if conn.closed:
+        from psycopg import OperationalError
+
+        raise as_driver_error(
+            DatabaseError,
+            "this connection is closed, or was lost; open another one",
+            OperationalError("the connection is closed"),
+        )
     return POSTGRES if conn.info.server_version >= 170000 else POSTGRES_BEFORE_17
 
 
@@ -185,7 +216,9 @@ def _op(
     op = verb(dialect, *args)
     if guard is None:
         return op
-    return guarded_late(op, *guard) if access == "late" else guarded(op, *guard)
+    # on PostgreSQL even a SELECT that fails or is cancelled takes its transaction with it
+    late = access == "late" and dialect.name == "sqlite"
+    return guarded_late(op, *guard) if late else guarded(op, *guard)
 
 
 # --- transaction blocks ---------------------------------------------------------------------

@@ -138,7 +138,8 @@ def upsert(
         if update:
             sets = ", ".join(f"{dialect.column(c)} = excluded.{dialect.column(c)}" for c in update)
             text += f"UPDATE SET {sets}"
-        elif table.scope is not None or returning:
+        elif table.scope is not None or returning or many:
+            # a row that is left as it is comes back, or is counted, all the same
             same = dialect.column(on[0])
             text += f"UPDATE SET {same} = excluded.{same}"
         else:

@@ -31,6 +31,9 @@ from tests.databases import (
     sqlite_url,
 )
 
+# The project's own plugin, which addopts keep from being loaded too early.
+pytest_plugins = ["lythonic_state.testing"]
+
 # The default run is repeatable. HYPOTHESIS_PROFILE=search looks in new places every time.
 settings.register_profile(
     "repeatable",

@@ -56,7 +56,10 @@ def execute(conn: psycopg.Connection[Any], statement: Statement, params: Any) ->
                 cursor.execute(statement.sql, None if statement.control and not params else params)
                 result = _fetched(cursor, statement)
     except Exception as error:
-        raise _failed(conn, statement, params, started, error) from error
+        failure = _failed(conn, statement, params, started, error)
+        if failure is error:
+            raise
+        raise failure from error
     _done(conn, statement, params, started, result)
     return result
 
@@ -80,7 +83,10 @@ async def execute_async(
                 )
                 result = await _fetched_async(cursor, statement)
     except Exception as error:
-        raise _failed(conn, statement, params, started, error) from error
+        failure = _failed(conn, statement, params, started, error)
+        if failure is error:
+            raise
+        raise failure from error
     _done(conn, statement, params, started, result)
     return result
 
@@ -264,7 +270,10 @@ def _columns(error: psycopg.Error) -> tuple[str, ...]:
     if " is still referenced from table " in detail:
         return ()  # the key named there is that of the other table
     if detail.startswith("Key ("):
-        return tuple(_unquoted(name) for name in _NAMES.findall(detail[5:].partition(")=(")[0]))
+        names = detail[5:].partition(")=(")[0]
+        if isinstance(error, pg.ForeignKeyViolation):  # the server does not quote these
+            return tuple(names.split(", "))
+        return tuple(_unquoted(name) for name in _NAMES.findall(names))
     name = diag.constraint_name or ""
     # our CHECK constraints are named ck_<digest>_<table>[.<column>]
     if name.startswith("ck_") and "." in name:

@@ -61,6 +61,28 @@ async def finish(awaitable: Awaitable[T]) -> T:
     return task.result()
 
 
+async def finish_first(awaitable: Awaitable[T]) -> tuple[T, asyncio.CancelledError | None]:
+    """Awaits to the end; what it gave, and the cancellation that came meanwhile.
+
+    Raises:
+        CancelledError: it was cancelled, and what was awaited failed as well.
+    """
+    task = asyncio.ensure_future(awaitable)
+    came: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            came = error
+        except BaseException:  # noqa: BLE001  # told by task.result()
+            break
+    if came is not None and task.exception() is not None:
+        raise came from task.exception()
+    return task.result(), came
+
+
 async def mapped(conn: aiosqlite.Connection, error: Exception, sql: str) -> Exception:
     """Our error for one that a statement met in the connection's thread."""
     hooked = hook(conn)
@@ -156,6 +178,7 @@ async def _stream_public(
 ) -> AsyncGenerator[list[Any]]:
     started, count, failure = perf_counter(), 0, None
     try:
+        # a statement that lacks our functions gets them there
         await execute(conn, Statement(f"EXPLAIN {statement.sql}", "none", control=True), params)
         async with conn.execute(statement.sql, params) as cursor:
             while rows := [tuple(row) for row in await cursor.fetchmany(batch)]:

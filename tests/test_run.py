@@ -1,0 +1,293 @@
+"""Which statements does a verb run, in which order, and what stands around it? No database here.
+
+Ops are stepped by hand: they yield a statement, are sent what came back, and return their value.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field
+
+from lythonic_state import (
+    AltKey,
+    DatabaseError,
+    DbModel,
+    FilterError,
+    PrimaryKey,
+    Schema,
+    on_statement,
+    ops,
+)
+from lythonic_state.dialects import POSTGRES, SQLITE, Dialect
+from lythonic_state.op import Op, Statement, control, guarded, guarded_late
+from lythonic_state.run import drive, run
+from lythonic_state.statements import Query
+from lythonic_state.table import Table, table_of
+from tests.databases import Database
+
+
+class Site(DbModel["Site"]):
+    site_id: int = Field(default=-1, description="(PK)")
+    url: Annotated[str, AltKey()]
+    hits: int = 0
+
+
+class Pair(DbModel["Pair"]):
+    left: Annotated[int, PrimaryKey()]
+    right: Annotated[int, PrimaryKey()]
+    note: str = ""
+
+
+TABLE: Table = table_of(Site)
+
+
+def stepped(op: Op[Any], *results: Any) -> tuple[list[str], list[list[Any]], Any]:
+    """The SQL and values of an op that is sent these results, and what it returns.
+
+    A result that is an exception is raised inside the op, as a driver's error is.
+    """
+    sql: list[str] = []
+    values: list[list[Any]] = []
+    answers: Iterator[Any] = iter(results)
+    try:
+        statement, params = op.send(None)
+        while True:
+            sql.append(statement.sql)
+            values.append(list(params))
+            answer = next(answers)
+            if isinstance(answer, BaseException):
+                statement, params = op.throw(answer)
+            else:
+                statement, params = op.send(answer)
+    except StopIteration as done:
+        assert list(answers) == [], "the op asked for less than it was sent"
+        return sql, values, done.value
+
+
+# --- the SQL of verbs -----------------------------------------------------------------------
+
+
+def test_save_without_a_key_is_one_insert_that_returns_it() -> None:
+    for dialect, expected in (
+        (SQLITE, 'INSERT INTO "Site" ("url", "hits") VALUES (?, ?)'),
+        (
+            POSTGRES,
+            'INSERT INTO "Site" ("url", "hits") VALUES (%s::text, %s::bigint) RETURNING "site_id"',
+        ),
+    ):
+        site = Site(url="/", hits=3)
+        sql, values, saved = stepped(ops.save(dialect, TABLE, site, None), 7)
+        assert sql == [expected]
+        assert values == [["/", 3]]
+        assert saved is site
+        assert site.site_id == 7
+
+
+def test_save_with_a_key_is_one_upsert_and_on_postgres_passes_the_key() -> None:
+    site = Site(site_id=4, url="/")
+    sql, values, _ = stepped(ops.save(SQLITE, TABLE, site, None), 1)
+    assert sql == [
+        'INSERT INTO "Site" ("site_id", "url", "hits") VALUES (?, ?, ?) '
+        'ON CONFLICT ("site_id") DO UPDATE SET "url" = excluded."url", "hits" = excluded."hits"'
+    ]
+    assert values == [[4, "/", 0]]
+    sql, _, _ = stepped(ops.save(POSTGRES, TABLE, site, None), 1, (0, None))
+    assert len(sql) == 2
+    assert "nextval" in sql[1]
+    sql, _, _ = stepped(ops.save(POSTGRES, TABLE, site, None), 1, (5000, None), None)
+    assert len(sql) == 3
+    assert "setval" in sql[2]
+
+
+def test_update_and_delete_find_the_row_by_its_whole_key() -> None:
+    pair = Pair(left=1, right=2, note="n")
+    sql, values, count = stepped(ops.update_own(SQLITE, table_of(Pair), pair, None), 1)
+    assert sql == ['UPDATE "Pair" SET "note" = ? WHERE "left" = ? AND "right" = ?']
+    assert (values, count) == ([["n", 1, 2]], 1)
+    sql, values, count = stepped(ops.delete_row(SQLITE, table_of(Pair), pair, None), 0)
+    assert sql == ['DELETE FROM "Pair" WHERE "left" = ? AND "right" = ?']
+    assert (values, count) == ([[1, 2]], 0)
+
+
+def test_patch_writes_only_what_changes() -> None:
+    site = Site(site_id=4, url="/", hits=1)
+    sql, values, _ = stepped(ops.patch(SQLITE, TABLE, site, {"hits": 2, "site_id": 9}, None), 1)
+    assert sql == ['UPDATE "Site" SET "hits" = ? WHERE "site_id" = ?']
+    assert values == [[2, 4]]
+    assert (site.site_id, site.hits) == (4, 2)
+    assert stepped(ops.patch(SQLITE, TABLE, site, {}, None))[0] == []
+
+
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=lambda d: d.name)
+def test_get_or_create_of_a_row_that_is_there_is_one_select(dialect: Dialect) -> None:
+    there = Site(site_id=1, url="/")
+    op = ops.get_or_create(dialect, TABLE, None, {"url": "/"}, None)
+    sql, _, found = stepped(op, [there])
+    assert found == (there, False)
+    assert len(sql) == 1
+    assert sql[0].startswith("SELECT")
+
+
+def test_get_or_create_that_loses_a_race_reads_the_winner() -> None:
+    winner = Site(site_id=1, url="/")
+    op = ops.get_or_create(SQLITE, TABLE, {"hits": 5}, {"url": "/"}, None)
+    sql, _, found = stepped(op, [], None, [winner])
+    assert found == (winner, False)
+    assert [text.split()[0] for text in sql] == ["SELECT", "INSERT", "SELECT"]
+    assert "ON CONFLICT DO NOTHING" in sql[1]
+
+
+def test_insert_many_takes_its_keys_first() -> None:
+    rows = [Site(url="a"), Site(site_id=3, url="b"), Site(url="c")]
+    sql, values, count = stepped(
+        ops.insert_many(SQLITE, TABLE, iter(rows), "raise", None), (10,), 3
+    )
+    assert count == 3
+    assert [row.site_id for row in rows] == [11, 3, 12]
+    assert sql[0] == 'SELECT max("site_id") FROM "Site"'
+    assert sorted(values[1]) == [(3, "b", 0), (11, "a", 0), (12, "c", 0)]
+
+
+def test_a_failing_write_takes_back_what_was_put_into_the_model() -> None:
+    for op_of in (
+        lambda site: ops.save(SQLITE, TABLE, site, None),
+        lambda site: ops.insert(SQLITE, TABLE, site, True, None),
+        lambda site: ops.upsert(SQLITE, TABLE, site, None, None, None),
+        lambda site: ops.insert_many(SQLITE, TABLE, [site], "raise", None),
+    ):
+        site = Site(url="/")
+        op = op_of(site)
+        op.send(None)
+        with pytest.raises(DatabaseError):
+            op.throw(DatabaseError("no"))
+        assert site.site_id == -1
+        assert site.model_fields_set == {"url"}
+
+
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=lambda d: d.name)
+def test_mistakes_are_found_before_any_statement(dialect: Dialect) -> None:
+    for op in (
+        ops.delete(dialect, TABLE, Query(), False, None),
+        ops.update_where(dialect, TABLE, {"hits": 1}, Query(), False, None),
+        ops.update_where(dialect, TABLE, {"hist": 1}, Query(filters={"url": "/"}), False, None),
+        ops.upsert(dialect, TABLE, Site(url="/"), ["hits"], None, None),
+        ops.get_or_create(dialect, TABLE, None, {"hits": 1}, None),
+        ops.select(dialect, TABLE, Query(filters={"ulr": "/"}), None),
+        ops.insert_many(dialect, TABLE, [], "replace", None),  # type: ignore[arg-type]  # on purpose
+    ):
+        with pytest.raises(FilterError):
+            op.send(None)
+
+
+# --- what stands around a verb ----------------------------------------------------------------
+
+BEGIN, END, UNDO = control("BEGIN"), control("COMMIT"), control("ROLLBACK")
+
+
+def verb(*statements: str) -> Op[str]:
+    """An op of these statements, which returns "done"."""
+    for text in statements:
+        yield Statement(text, "none"), ()
+    return "done"
+
+
+def test_a_guarded_verb_begins_and_ends() -> None:
+    sql, _, value = stepped(guarded(verb("INSERT"), [BEGIN], [END], [UNDO]), None, None, None)
+    assert (sql, value) == (["BEGIN", "INSERT", "COMMIT"], "done")
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_guarded_verb_is_undone_wherever_it_fails(failing: int) -> None:
+    results: list[Any] = [None, None, None]
+    results[failing] = KeyError("it")
+    op = guarded(verb("INSERT"), [BEGIN], [END], [UNDO])
+    with pytest.raises(KeyError, match="it"):
+        stepped(op, *results[: failing + 1], None)
+
+
+def test_undoing_what_is_gone_already_hides_no_error() -> None:
+    op = guarded(verb("INSERT"), [BEGIN], [END], [UNDO])
+    with pytest.raises(KeyError):
+        stepped(op, None, KeyError("it"), DatabaseError("no transaction is open"))
+
+
+def test_a_late_guard_lets_reading_through_and_begins_at_the_first_write() -> None:
+    op = guarded_late(verb("SELECT 1", "SELECT 2", "INSERT", "SELECT 3"), [BEGIN], [END], [UNDO])
+    sql, _, value = stepped(op, *[None] * 6)
+    assert sql == ["SELECT 1", "SELECT 2", "BEGIN", "INSERT", "SELECT 3", "COMMIT"]
+    assert value == "done"
+    sql, _, value = stepped(guarded_late(verb("SELECT 1"), [BEGIN], [END], [UNDO]), None)
+    assert (sql, value) == (["SELECT 1"], "done")
+    assert stepped(guarded_late(verb(), [BEGIN], [END], [UNDO]))[0] == []
+
+
+def test_a_late_guard_undoes_only_what_it_began() -> None:
+    with pytest.raises(KeyError):  # nothing more is asked for
+        stepped(guarded_late(verb("SELECT 1"), [BEGIN], [END], [UNDO]), KeyError())
+    op = guarded_late(verb("SELECT 1", "INSERT"), [BEGIN], [END], [UNDO])
+    assert op.send(None)[0].sql == "SELECT 1"
+    assert op.send(None)[0].sql == "BEGIN"
+    assert op.send(None)[0].sql == "INSERT"
+    assert op.throw(KeyError())[0].sql == "ROLLBACK"
+    with pytest.raises(KeyError):
+        op.send(None)
+
+
+def test_an_interrupt_is_thrown_into_the_verb() -> None:
+    seen: list[str] = []
+
+    def execute(conn: Any, statement: Statement, params: Any) -> None:
+        seen.append(statement.sql)
+        if statement.sql == "INSERT":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(execute, None, guarded(verb("INSERT"), [BEGIN], [END], [UNDO]))
+    assert seen == ["BEGIN", "INSERT", "ROLLBACK"]
+
+
+async def around(db: Database, running: Any) -> list[str]:
+    """The first word of what is executed, control statements included."""
+    seen: list[str] = []
+    with on_statement(db.conn, lambda event: seen.append(event.sql.split()[0])):
+        await db(running())
+    return seen
+
+
+async def test_what_stands_around_a_verb_depends_on_the_open_transaction(db: Database) -> None:
+    await db.create(Site)
+    rows = [Site(url=f"/{n}") for n in range(3)]
+    alone = await around(db, lambda: Site(url="/").save(db.conn))
+    assert alone == (["BEGIN", "INSERT"] if db.dialect == "sqlite" else ["INSERT"])
+    within = await around(db, lambda: Site(url="/again").save(db.conn))
+    assert within == (["INSERT"] if db.dialect == "sqlite" else ["SAVEPOINT", "INSERT", "RELEASE"])
+    many = await around(db, lambda: Site.insert_many(db.conn, rows))
+    assert many == ["SAVEPOINT", "SELECT", "INSERT", "RELEASE"]
+    assert await around(db, lambda: Site.select(db.conn)) == ["SELECT"]
+    await db.rollback()
+
+
+# --- which loop -------------------------------------------------------------------------------
+
+
+def test_subclasses_of_a_connection_are_that_connection() -> None:
+    class Own(sqlite3.Connection):
+        pass
+
+    with closing(sqlite3.connect(":memory:", factory=Own)) as conn:
+        Schema([Site]).create_tables(conn)
+        assert Site(url="/").save(conn).site_id == 1
+
+
+@pytest.mark.parametrize("wrong", [None, "library.db", 3])
+def test_what_is_no_connection_is_told(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="open_sqlite_db"):
+        run(wrong, "read", verb, "SELECT 1")
+
+
+def test_a_cursor_is_told_to_have_a_connection() -> None:
+    with closing(sqlite3.connect(":memory:")) as conn, pytest.raises(TypeError, match="cursor's"):
+        run(conn.cursor(), "read", verb, "SELECT 1")
