@@ -43,9 +43,10 @@ check: $(VENV)/.stamp-dev
 	@$(BIN)/basedpyright
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
-# pytest stands last, so that its summary is the last line printed.
+# pytest stands last, so that its summary is the last line printed. A file of tests stays on one of
+# two workers, each of which has a PostgreSQL server of its own.
 test: check
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 demo: $(VENV)/.stamp-core
 	@$(BIN)/python -m examples.environment_audit
