@@ -85,7 +85,7 @@ def _encoded(value: Any, annotation: Any, what: str) -> tuple[str, bool]:
     if text is not None:
         return text, False
     shown = storable(short(value, 10_000))
-    LOG.warning("%s cannot be serialised and is kept as its repr: %s", what, short(value))
+    LOG.warning("%s cannot be serialised and is kept as its repr: %s", what, storable(short(value)))
     return json.dumps(shown), False
 
 
