@@ -1287,9 +1287,5 @@ def conditions_of(
     return [*expressions, *keyword_conditions(sources, filters)]
 
 
-def source_of(model: type[BaseModel]) -> Source:
-    return Source(table_of(model))
-
-
 def aliased(column: Column[Any], source: str) -> Column[Any]:
     return replace(column, source=source)

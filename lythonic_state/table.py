@@ -209,10 +209,6 @@ class ForeignKeySpec:
     """None where the marker names a model only, and its primary key is meant."""
     on_delete: OnDelete
 
-    @property
-    def to_name(self) -> str:
-        return self.to_model if isinstance(self.to_model, str) else self.to_model.__name__
-
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -248,19 +244,6 @@ class Table:
             KeyError: there is none.
         """
         return self.by_field[name]
-
-    def key_column(self) -> ColumnSpec:
-        """The only column of the primary key.
-
-        Raises:
-            SchemaError: the model has no key, or one of several columns.
-        """
-        if len(self.primary_key) != 1:
-            raise SchemaError(
-                f"{self.model.__name__} has {'a composite' if self.primary_key else 'no'} "
-                "primary key, and this needs one of a single column"
-            )
-        return self.primary_key[0]
 
     def need_key(self) -> tuple[ColumnSpec, ...]:
         """The columns of the primary key.
