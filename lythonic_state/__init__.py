@@ -72,6 +72,8 @@ if TYPE_CHECKING:
         Opener,
         Pool,
         Transaction,
+        checkpoint,
+        free_space,
         open_db,
         open_pool,
         open_sqlite_db,
@@ -80,6 +82,13 @@ if TYPE_CHECKING:
     from .json_base import JsonBase
     from .migrate.changes import Change
     from .migrate.plan import Plan
+    from .prepared import (
+        PreparedDelete,
+        PreparedInsert,
+        PreparedSelect,
+        PreparedUpdate,
+        perform,
+    )
     from .schema import DbFile, Schema
     from .user import Scoped, User, UserContext, UserInfo, UserOwned
 
@@ -120,6 +129,10 @@ __all__ = [
     "Page",
     "Plan",
     "Pool",
+    "PreparedDelete",
+    "PreparedInsert",
+    "PreparedSelect",
+    "PreparedUpdate",
     "PrimaryKey",
     "RenamedFrom",
     "RowError",
@@ -145,12 +158,14 @@ __all__ = [
     "UserOwned",
     "and_",
     "avg",
+    "checkpoint",
     "children",
     "col",
     "column",
     "count",
     "count_statements",
     "execute_sql",
+    "free_space",
     "from_multi_model_row",
     "join",
     "left",
@@ -163,6 +178,7 @@ __all__ = [
     "open_sqlite_db",
     "or_",
     "parents",
+    "perform",
     "select_columns",
     "sum_",
     "transaction",
@@ -172,6 +188,8 @@ _LATER = {
     "Opener": "connection",
     "Pool": "connection",
     "Transaction": "connection",
+    "checkpoint": "connection",
+    "free_space": "connection",
     "open_db": "connection",
     "open_pool": "connection",
     "open_sqlite_db": "connection",
@@ -179,6 +197,11 @@ _LATER = {
     "JsonBase": "json_base",
     "Change": "migrate.changes",
     "Plan": "migrate.plan",
+    "PreparedDelete": "prepared",
+    "PreparedInsert": "prepared",
+    "PreparedSelect": "prepared",
+    "PreparedUpdate": "prepared",
+    "perform": "prepared",
     "DbFile": "schema",
     "Schema": "schema",
     "Scoped": "user",

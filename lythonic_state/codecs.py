@@ -16,7 +16,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from enum import Enum, Flag
@@ -540,7 +540,11 @@ def _choice_codec(name: str, values: Sequence[Any], of: type[Enum] | None) -> Co
         raw = _raw(value)
         return by_raw.get(raw, value) if isinstance(raw, plain.accepts) else value
 
+    usual = {raw: plain.encode_sqlite(raw) for raw in raws if raw.__class__ is str}
+
     def encode(value: Any) -> Any:
+        if value.__class__ is str and value in usual:
+            return usual[value]
         raw = _raw(value)
         known = isinstance(raw, plain.accepts) and raw in by_raw
         if not known or isinstance(raw, bool) != (plain is BOOL):
@@ -588,6 +592,9 @@ _JSON_MENDS = (
 )
 
 
+_subclasses = type.__subclasses__
+
+
 class JsonCodec:
     """Values as JSON text through pydantic's own serializer and validator of the declared type.
 
@@ -608,23 +615,46 @@ class JsonCodec:
             return TypeAdapter(self.annotation)
 
     @cached_property
+    def _write(self) -> Callable[[Any], bytes]:
+        return self.adapter.serializer.to_json
+
+    @cached_property
     def _nature(self) -> _Nature:
         return _nature_of(self.adapter.core_schema)
 
+    @cached_property
+    def _always_exact(self) -> tuple[type, ...] | None:
+        """The classes in a type of which any text is exact while none of them has subclasses."""
+        nature = self._nature
+        return tuple(nature.classes) if nature.exact and not nature.floats | nature.sets else None
+
     def encode(self, value: Any) -> str:
+        classes = self._always_exact
+        if classes is None:
+            return self._encode(value)
+        for kind in classes:
+            if _subclasses(kind):
+                return self._encode(value)
+        try:
+            text = self._write(value).decode()
+        except (ValueError, Warning):
+            return self._encode(value)
+        return self._encode(value) if "\\u0000" in text else text
+
+    def _encode(self, value: Any) -> str:
         nature = self._nature
         text = None
         exact = nature.exact
         if exact:
             for kind in nature.classes:
-                if kind.__subclasses__():
+                if _subclasses(kind):
                     exact = False
                     break
         if exact or (nature.free and _is_plain(value)):
             try:
                 # pydantic warns of a value that somebody changed to another type than declared;
                 # to make that an error costs it five times as long as the writing itself
-                text = self.adapter.serializer.to_json(value).decode()
+                text = self._write(value).decode()
             except (ValueError, Warning):  # the slow way finds out more
                 pass
         if text is None or (nature.floats and _ODD_FLOAT(text)):
@@ -696,7 +726,7 @@ def _one_line(error: Exception) -> str:
 
 
 _ODD_FLOAT = re.compile(r"\b(?:null|NaN|Infinity)\b").search
-_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?[eE][+-]?\d+)|-?(?:Infinity|NaN)')
+_NUMBER = r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?[eE][+-]?\d+)|-?(?:Infinity|NaN)'
 
 
 def _plain_numbers(text: str) -> str:
@@ -712,7 +742,7 @@ def _plain_numbers(text: str) -> str:
         written = format(Decimal(whole), "f")
         return written if "." in written else written + ".0"
 
-    return _NUMBER.sub(plain, text)
+    return re.sub(_NUMBER, plain, text)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -949,7 +979,6 @@ class KnownType:
         return made == {self.python_type} and {self.to_str, self.to_json, self.to_db} == {str}
 
 
-@dataclass
 class KnownTypes:
     """The registry behind `KNOWN_TYPES`.
 
@@ -967,7 +996,9 @@ class KnownTypes:
         ... )
     """
 
-    _types: dict[type, KnownType] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._types: dict[type, KnownType] = {}
+
     STORED: ClassVar[dict[type, Codec]] = {
         int: INT,
         bool: BOOL,

@@ -9,16 +9,17 @@ import asyncio
 import queue
 import sqlite3
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeVar
 
+from .dialects import Dialect
 from .drivers import sqlite as sqlite_driver
 from .errors import DatabaseError, StateError, TransactionError, UncommittedWarning, as_driver_error
 from .op import Op, Statement, Step, control
@@ -90,13 +91,16 @@ def open_sqlite_db(
     commit: bool = False,
     busy_timeout: float = BUSY_TIMEOUT,
     synchronous: Synchronous = "FULL",
+    autocheckpoint: int | None = None,
 ) -> Opener[sqlite3.Connection, aiosqlite.Connection]:
     """Opens a SQLite file (created if it is missing) for a `with` or an `async with` block.
 
     Foreign keys are enforced, files are in WAL mode, a write begins at once and waits for a lock
     `busy_timeout` seconds at most. Commit is yours, unless `commit=True` does it at a clean exit;
     an exception rolls back; writes left uncommitted are rolled back with an `UncommittedWarning`.
-    `":memory:"` is a database of its own that ends with the block.
+    `":memory:"` is a database of its own that ends with the block. A commit that leaves
+    `autocheckpoint` pages in the write-ahead log (SQLite's default is 1000) also moves them into
+    the file; with 0 that is left to `checkpoint`.
 
     Example:
         >>> with open_sqlite_db("library.db") as conn:
@@ -106,13 +110,18 @@ def open_sqlite_db(
     Raises:
         DatabaseError: the file is no database, cannot be created, or is missing and `readonly`.
     """
-    options = _SqliteOptions(fspath(path), readonly, busy_timeout, synchronous)
+    options = _SqliteOptions(fspath(path), readonly, busy_timeout, synchronous, autocheckpoint)
     return Opener(lambda: _sqlite(options, commit), lambda: _aiosqlite(options, commit))
 
 
 class _SqliteOptions:
     def __init__(
-        self, path: str, readonly: bool, busy_timeout: float, synchronous: Synchronous
+        self,
+        path: str,
+        readonly: bool,
+        busy_timeout: float,
+        synchronous: Synchronous,
+        autocheckpoint: int | None = None,
     ) -> None:
         if synchronous not in ("OFF", "NORMAL", "FULL", "EXTRA"):
             raise ValueError(
@@ -122,6 +131,7 @@ class _SqliteOptions:
         self.readonly = readonly
         self.busy_timeout = busy_timeout
         self.synchronous = synchronous
+        self.autocheckpoint = autocheckpoint
 
     def connect(self) -> sqlite3.Connection:
         """A sqlite3 connection in the state that the verbs expect."""
@@ -162,10 +172,79 @@ class _SqliteOptions:
         if row != (1,):
             raise StateError("this build of SQLite cannot enforce foreign keys")
         if not self.readonly:
+            # a file that has pages keeps the way in which it was begun
+            if sqlite_driver.execute(conn, _PAGES, ()) == (0,):
+                run_control(conn, "PRAGMA auto_vacuum=INCREMENTAL")
             run_control(conn, "PRAGMA journal_mode=WAL")
             run_control(conn, f"PRAGMA synchronous={self.synchronous}")
+            if self.autocheckpoint is not None:
+                run_control(conn, f"PRAGMA wal_autocheckpoint={int(self.autocheckpoint)}")
         # reads the header, so that a file that is no database is told here
         run_control(conn, "PRAGMA schema_version")
+
+
+@overload
+def checkpoint(conn: SyncConnection) -> int: ...
+@overload
+def checkpoint(conn: AsyncConnection) -> Coroutine[Any, Any, int]: ...
+def checkpoint(conn: Any) -> Any:
+    """Moves what SQLite's write-ahead log holds into the file, as far as nobody reads it.
+
+    Returns how many pages are left in the log; on PostgreSQL there is nothing to do. Nobody waits
+    for it, but it takes as long as the disk needs: so it is for another connection and thread than
+    those that must not wait (see `autocheckpoint` of `open_sqlite_db`).
+
+    Example:
+        >>> left = checkpoint(conn)
+    """
+    return run(conn, "read", _checkpoint)
+
+
+_CHECKPOINT = Statement("PRAGMA wal_checkpoint(PASSIVE)", "one", control=True)
+
+
+def _checkpoint(dialect: Dialect) -> Op[int]:
+    if dialect.name != "sqlite":
+        return 0
+    _, pages, moved = yield _CHECKPOINT, ()
+    return int(pages - moved)
+
+
+@overload
+def free_space(conn: SyncConnection, pages: int = ...) -> int: ...
+@overload
+def free_space(conn: AsyncConnection, pages: int = ...) -> Coroutine[Any, Any, int]: ...
+def free_space(conn: Any, pages: int = 1000) -> Any:
+    """Takes up to so many pages that hold nothing any more out of a SQLite file.
+
+    Returns how many it took; with 0 there are none left, or the file was begun by another program
+    that keeps them. It is a transaction of its own, and the file shrinks when its log is moved into
+    it (`checkpoint`). PostgreSQL sees to that by itself.
+
+    Example:
+        >>> while free_space(conn):
+        ...     pass
+
+    Raises:
+        TransactionError: the connection has a transaction open.
+    """
+    return run(conn, "whole", _free_space, pages)
+
+
+_PAGES = Statement("PRAGMA page_count", "one", control=True)
+_FREE = Statement("PRAGMA freelist_count", "one", control=True)
+_FREE_ONE = Statement("PRAGMA incremental_vacuum(1)", "all", control=True)
+
+
+def _free_space(dialect: Dialect, pages: int) -> Op[int]:
+    if dialect.name != "sqlite":
+        return 0
+    (free,) = yield _FREE, ()
+    for _ in range(min(int(free), pages)):
+        # a call takes one page, since sqlite3 does not step through what has no columns
+        yield _FREE_ONE, ()
+    (left,) = yield _FREE, ()
+    return int(free - left)
 
 
 def run_control(conn: sqlite3.Connection, sql: str) -> None:
@@ -336,8 +415,18 @@ def _unreachable(url: str, error: Exception) -> DatabaseError:
 
 def _wrote(conn: Any) -> str | None:
     """SQL that tells whether the open transaction has written; None where there is none open."""
-    status = conn.info.transaction_status
-    return "SELECT pg_current_xact_id_if_assigned()" if status == 2 else None
+    return _HAS_WRITTEN if conn.info.transaction_status == 2 else None
+
+
+# A write that was refused and rolled back has assigned an id, too, but holds no lock any more.
+# A sequence keeps its lock, though it takes nothing back.
+_HAS_WRITTEN = """
+    SELECT CASE WHEN pg_current_xact_id_if_assigned() IS NOT NULL THEN EXISTS (
+        SELECT 1 FROM pg_locks LEFT JOIN pg_class ON pg_class.oid = relation
+        WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relkind IS DISTINCT FROM 'S'
+        AND mode NOT IN ('AccessShareLock', 'RowShareLock')
+    ) ELSE FALSE END
+"""
 
 
 def _leave_postgres(conn: Any, commit: bool) -> None:
@@ -347,7 +436,7 @@ def _leave_postgres(conn: Any, commit: bool) -> None:
         conn.commit()
         return
     asked = _wrote(conn)
-    if asked is not None and conn.execute(asked).fetchone()[0] is not None:
+    if asked is not None and conn.execute(asked).fetchone()[0]:
         conn.rollback()
         _warn(6)
 
@@ -380,7 +469,7 @@ async def _leave_postgres_async(conn: Any, commit: bool) -> None:
         await conn.commit()
         return
     asked = _wrote(conn)
-    if asked is not None and (await (await conn.execute(asked)).fetchone())[0] is not None:
+    if asked is not None and (await (await conn.execute(asked)).fetchone())[0]:
         await conn.rollback()
         _warn(6)
 
@@ -727,7 +816,7 @@ class Transaction:
 
     def _begin_op(self, dialect: Any, must_begin: bool) -> Op[None]:
         if must_begin:
-            yield control(dialect.begin)
+            yield control(dialect.begin, leads=dialect.name == "postgres")
         yield control(f"SAVEPOINT {self._name}")
 
     def _end_op(self, dialect: Any, outermost: bool) -> Op[None]:
@@ -737,10 +826,11 @@ class Transaction:
         self._ended = True
 
     def _undo_op(self, dialect: Any, outermost: bool) -> Op[None]:
-        yield control(f"ROLLBACK TO SAVEPOINT {self._name}")
-        yield control(f"RELEASE SAVEPOINT {self._name}")
         if outermost and not self._pending:
             yield control("ROLLBACK")
+            return
+        yield control(f"ROLLBACK TO SAVEPOINT {self._name}", leads=dialect.name == "postgres")
+        yield control(f"RELEASE SAVEPOINT {self._name}")
 
     def _must_begin(self) -> bool:
         """Whether a BEGIN is needed; psycopg sends it by itself unless it is in autocommit."""
@@ -752,7 +842,7 @@ class Transaction:
         conn = self._conn
         if hasattr(conn, "in_transaction"):
             return bool(conn.in_transaction)
-        return bool(conn.info.transaction_status != 0)
+        return conn.info.transaction_status in (1, 2, 3)  # neither idle nor lost
 
     def _leave(self) -> bool:
         """Takes the block off; whether it was the outermost."""

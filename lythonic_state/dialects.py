@@ -6,7 +6,6 @@ and bound, and how the few operators are spelt that SQLite and PostgreSQL spell 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from .codecs import Codec, Encoder
@@ -15,14 +14,15 @@ from .table import ColumnSpec
 DialectName = Literal["sqlite", "postgres"]
 
 
-@dataclass(frozen=True)
 class Dialect:
     """The spelling of one database. `mark` is the placeholder of a bound value."""
 
     name: DialectName
     mark: str
-    folding: str = ""
-    """The collation by whose rules `ilike` folds upper and lower case, where SQL does it."""
+
+    def __init__(self, folding: str = "") -> None:
+        self.folding = folding
+        """The collation by whose rules `ilike` folds upper and lower case, where SQL does it."""
 
     def quote(self, name: str) -> str:
         """A name as an identifier inside a statement that has bound values."""
@@ -76,21 +76,18 @@ class Dialect:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class SqliteDialect(Dialect):
-    name: DialectName = "sqlite"
-    mark: str = "?"
+    name = "sqlite"
+    mark = "?"
 
     @property
     def begin(self) -> str:
         return "BEGIN IMMEDIATE"
 
 
-@dataclass(frozen=True)
 class PostgresDialect(Dialect):
-    name: DialectName = "postgres"
-    mark: str = "%s"
-    folding: str = "pg_c_utf8"
+    name = "postgres"
+    mark = "%s"
 
     def quote(self, name: str) -> str:
         return '"' + name.replace('"', '""').replace("%", "%%") + '"'
@@ -119,5 +116,5 @@ class PostgresDialect(Dialect):
 
 
 SQLITE = SqliteDialect()
-POSTGRES = PostgresDialect()
+POSTGRES = PostgresDialect(folding="pg_c_utf8")
 POSTGRES_BEFORE_17 = PostgresDialect(folding="default")

@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+from typing_extensions import TypeVar
 
 __all__ = [
     "AccessViolation",
@@ -145,22 +147,30 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; there are: {shown}"
 
 
-def as_driver_error(kind: type[DatabaseError], message: str, cause: Exception) -> DatabaseError:
+TOO_LARGE = (
+    "the result is beyond 64 bits, or no whole number; compute it in Python, or in a float column"
+)
+"""What to do about arithmetic and sums whose result an int column cannot hold."""
+
+E = TypeVar("E", bound=StateError)
+
+
+def as_driver_error(kind: type[E], message: str, cause: Exception) -> E:
     """An error of `kind` that `except <the driver's class>` catches as well."""
     error = _mixed(kind, type(cause))(message)
     for name, value in vars(cause).items():
         setattr(error, name, value)
-    return error
+    return cast(E, error)
 
 
-def _unpickled(kind: type[DatabaseError], driver_class: type[Exception], args: Any) -> Any:
+def _unpickled(kind: type[StateError], driver_class: type[Exception], args: Any) -> Any:
     return _mixed(kind, driver_class)(*args)
 
 
-_MIXED: dict[tuple[type[DatabaseError], type[Exception]], type[DatabaseError]] = {}
+_MIXED: dict[tuple[type[StateError], type[Exception]], type[StateError]] = {}
 
 
-def _mixed(kind: type[DatabaseError], driver_class: type[Exception]) -> type[DatabaseError]:
+def _mixed(kind: type[StateError], driver_class: type[Exception]) -> type[StateError]:
     found = _MIXED.get((kind, driver_class))
     if found is None:
 

@@ -230,11 +230,20 @@ class Expression(Generic[T]):
     def __add__(self: Expression[N], other: N | Expression[N]) -> Expression[N]:
         return Arithmetic(self, "+", other)
 
+    def __radd__(self: Expression[N], other: N) -> Expression[N]:
+        return Arithmetic(self, "+", other, swapped=True)
+
     def __sub__(self: Expression[N], other: N | Expression[N]) -> Expression[N]:
         return Arithmetic(self, "-", other)
 
+    def __rsub__(self: Expression[N], other: N) -> Expression[N]:
+        return Arithmetic(self, "-", other, swapped=True)
+
     def __mul__(self: Expression[N], other: N | Expression[N]) -> Expression[N]:
         return Arithmetic(self, "*", other)
+
+    def __rmul__(self: Expression[N], other: N) -> Expression[N]:
+        return Arithmetic(self, "*", other, swapped=True)
 
     def __iter__(self) -> NoReturn:
         raise FilterError(f"{self.label} is a column, not a list of values")
@@ -281,6 +290,8 @@ class Arithmetic(Expression[T]):
     left: Expression[T]
     sign: str
     right: Any
+    swapped: bool = False
+    """Whether `right`, a value, stands on the left: `2025 - Book.year`."""
 
     def __post_init__(self) -> None:
         codec = self.left.codec
@@ -298,6 +309,8 @@ class Arithmetic(Expression[T]):
 
     @property
     def label(self) -> str:
+        if self.swapped:
+            return f"… {self.sign} {self.left.label}"
         return f"{self.left.label} {self.sign} …"
 
 
@@ -615,6 +628,8 @@ def operand(dialect: Dialect, label: str, codec: Codec, value: Any) -> Any:
     """
     if codec is codecs.INT and value.__class__ is int and INT_MIN <= value <= INT_MAX:
         return value
+    if codec is codecs.TEXT and value.__class__ is str and value.isascii() and "\0" not in value:
+        return value
     try:
         if codec.converter is not None:
             value = codec.converter(value)
@@ -675,13 +690,16 @@ class Compiler:
             case Column():
                 self._check_source(node)
                 return self.dialect.column(node.spec, node.source or node.table.name)
-            case Arithmetic(left, sign, right):
-                written = self.expression(left)
+            case Arithmetic(left, sign, right, swapped):
                 if isinstance(right, Expression):
                     _need_one_type(left, right)
-                    return f"({written} {sign} {self.expression(right)})"
+                    return f"({self.expression(left)} {sign} {self.expression(right)})"
                 if left.codec.scale is not None and isinstance(right, left.codec.accepts):
                     _need_exact(left, right)
+                if swapped:
+                    bound = self._bound(left.codec, left.label, right)
+                    return f"({bound} {sign} {self.expression(left)})"
+                written = self.expression(left)
                 return f"({written} {sign} {self._bound(left.codec, left.label, right)})"
             case Aggregate():
                 return self._aggregate(node)
@@ -998,7 +1016,7 @@ class Compiler:
     def _json_arguments(self, node: JsonPath) -> str:
         """SQLite: the column and the bound path as arguments of a JSON function."""
         written = self.expression(node.column)
-        if any(isinstance(key, str) and _ODD_KEY(key) for key in node.path):
+        if any(isinstance(key, str) and re.search(_ODD_KEY, key) for key in node.path):
             self.params.append(json.dumps(node.path))
             return f"lythonic_inside({written}, ?), '$'"
         steps = (
@@ -1152,7 +1170,7 @@ _JSON_KINDS: dict[type, tuple[str, str]] = {
     str: ("'text'", "string"),
     float: ("'integer', 'real'", "number"),
 }
-_ODD_KEY = re.compile(r'["\\\x00-\x1f]|^$').search
+_ODD_KEY = r'["\\\x00-\x1f]|^$'
 
 
 def _json_operand(left: JsonPath, value: Any) -> tuple[type, Any]:

@@ -134,6 +134,7 @@ class DbModelMeta(ModelMetaclass):
             "scope_context": scope_context or getattr(cls, "__scope_context__", None),
         }
         type.__setattr__(cls, "__table_options__", options)
+        type.__setattr__(cls, "__table__", None)  # until it is built, and not the parent's
         type.__setattr__(cls, "__scope__", options["scope"])
         type.__setattr__(cls, "__scope_context__", options["scope_context"])
         if namespace.get("__module__") != __name__:
@@ -274,6 +275,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     model_config = ConfigDict(validate_assignment=True, arbitrary_types_allowed=True)
 
     if TYPE_CHECKING:
+        __table__: ClassVar[Table | None]
         __table_options__: ClassVar[dict[str, Any]]
 
         def __init_subclass__(
@@ -290,9 +292,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     @classmethod
     def __build_table__(cls) -> Table:
         with _build_lock:
-            found = cls.__dict__.get("__table__")
+            found: Table | None = cls.__table__
             if found is not None:
-                return cast(Table, found)
+                return found
             options = cls.__table_options__
             if options["abstract"] or _is_generic(cls):
                 raise SchemaError(f"{cls.__name__} is abstract and has no table")
@@ -377,7 +379,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             AccessViolation: the row is another tenant's, or there is no context.
         """
         table = table_of(type(self))
-        return run(conn, _access(table, user_ctx), ops.save, table, self, user_ctx)
+        return run(
+            conn, _access(table, user_ctx), lambda dialect: ops.save(dialect, table, self, user_ctx)
+        )
 
     @overload
     def save_with_ctx(self, ctx: UserCtx, conn: SyncConnection, /) -> Self: ...
@@ -407,7 +411,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(type(self))
         return run(
-            conn, _access(table, user_ctx), ops.insert, table, self, auto_increment, user_ctx
+            conn,
+            _access(table, user_ctx),
+            lambda dialect: ops.insert(dialect, table, self, auto_increment, user_ctx),
         )
 
     @overload
@@ -475,7 +481,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             return run(
                 conn, _access(table, user_ctx), ops.update_matching, table, self, asked, user_ctx
             )
-        return run(conn, _access(table, user_ctx), ops.update_own, table, self, user_ctx)
+        return run(
+            conn,
+            _access(table, user_ctx),
+            lambda dialect: ops.update_own(dialect, table, self, user_ctx),
+        )
 
     @overload
     def patch(
@@ -512,7 +522,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             pydantic.ValidationError: the changed model would not be valid; nothing is written.
         """
         table = table_of(type(self))
-        return run(conn, _access(table, user_ctx), ops.patch, table, self, changes, user_ctx)
+        return run(
+            conn,
+            _access(table, user_ctx),
+            lambda dialect: ops.patch(dialect, table, self, changes, user_ctx),
+        )
 
     @overload
     def upsert(
@@ -623,7 +637,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     def delete_row(self, conn: AnyConnection, /, *, user_ctx: UserCtx = None) -> Any:
         """Deletes the row by primary key; returns 1, or 0 if it was not there."""
         table = table_of(type(self))
-        return run(conn, _access(table, user_ctx), ops.delete_row, table, self, user_ctx)
+        return run(
+            conn,
+            _access(table, user_ctx),
+            lambda dialect: ops.delete_row(dialect, table, self, user_ctx),
+        )
 
     # -- reading
 
@@ -679,7 +697,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters, order_by, limit, offset, on_invalid)
-        return run(conn, _reading(table, user_ctx), ops.select, table, asked, user_ctx)
+        return run(
+            conn,
+            _reading(table, user_ctx),
+            lambda dialect: ops.select(dialect, table, asked, user_ctx),
+        )
 
     @overload
     @classmethod
@@ -722,7 +744,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """The first row that `select` would give, or None."""
         table = table_of(cls)
         asked = Query(where, filters, order_by, None, offset, on_invalid)
-        return run(conn, _reading(table, user_ctx), ops.first, table, asked, user_ctx)
+        return run(
+            conn,
+            _reading(table, user_ctx),
+            lambda dialect: ops.first(dialect, table, asked, user_ctx),
+        )
 
     @overload
     @classmethod
@@ -745,7 +771,12 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             MultipleFound: there are several.
         """
         table = table_of(cls)
-        return run(conn, _reading(table, user_ctx), ops.get, table, Query(where, filters), user_ctx)
+        asked = Query(where, filters)
+        return run(
+            conn,
+            _reading(table, user_ctx),
+            lambda dialect: ops.get(dialect, table, asked, user_ctx),
+        )
 
     @overload
     @classmethod
@@ -764,7 +795,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         A row of another tenant is None as well.
         """
         table = table_of(cls)
-        return run(conn, _reading(table, user_ctx), ops.load_by_id, table, key, user_ctx)
+        return run(
+            conn,
+            _reading(table, user_ctx),
+            lambda dialect: ops.load_by_id(dialect, table, key, user_ctx),
+        )
 
     @overload
     @classmethod
@@ -797,13 +832,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     ) -> Any:
         """How many rows satisfy the conditions."""
         table = table_of(cls)
+        asked = Query(where, filters)
         return run(
             conn,
             _reading(table, user_ctx),
-            ops.select_count,
-            table,
-            Query(where, filters),
-            user_ctx,
+            lambda dialect: ops.select_count(dialect, table, asked, user_ctx),
         )
 
     @overload
@@ -822,8 +855,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     ) -> Any:
         """Whether any row satisfies the conditions."""
         table = table_of(cls)
+        asked = Query(where, filters)
         return run(
-            conn, _reading(table, user_ctx), ops.exists, table, Query(where, filters), user_ctx
+            conn,
+            _reading(table, user_ctx),
+            lambda dialect: ops.exists(dialect, table, asked, user_ctx),
         )
 
     @overload
@@ -1092,16 +1128,12 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             FilterError: without a filter and without `all_rows=True`, or a key is to be set.
         """
         table = table_of(cls)
-        asked = Query(where, filters)
         return run(
             conn,
             _access(table, user_ctx),
-            ops.update_where,
-            table,
-            values,
-            asked,
-            all_rows,
-            user_ctx,
+            lambda dialect: ops.update_where(
+                dialect, table, values, where, filters, all_rows, user_ctx
+            ),
         )
 
     @overload
@@ -1143,7 +1175,11 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters)
-        return run(conn, _access(table, user_ctx), ops.delete, table, asked, all_rows, user_ctx)
+        return run(
+            conn,
+            _access(table, user_ctx),
+            lambda dialect: ops.delete(dialect, table, asked, all_rows, user_ctx),
+        )
 
     # -- along foreign keys and alternative keys
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -23,7 +24,8 @@ Params: TypeAlias = Sequence[Any]
 
 Fetch = Literal["one", "all", "count", "key", "many", "none"]
 """What a driver sends back: the first row or None; all rows; the number of rows written; the
-generated key; the number written by one execution per element of the values; nothing."""
+generated key, or None if nothing was written; the number written by one execution per element of
+the values; nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +37,100 @@ class Statement:
     reader: Callable[[list[Any]], list[Any]] | None = None
     control: bool = False
     """True for BEGIN, SAVEPOINT and their like, which are not counted as the user's."""
+    leads: bool = False
+    """True for a step without a result that only prepares the next, and may travel with it."""
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+    """Control steps that PostgreSQL is sent together with this one, in one round trip."""
 
 
 Step: TypeAlias = tuple[Statement, Iterable[Any]]
 Op: TypeAlias = Generator[Step, Any, T]
 
-Access = Literal["read", "scoped", "write", "rows", "late", "sequence"]
+Single: TypeAlias = tuple[Statement, Iterable[Any], Callable[[Any], Any] | None]
+"""A verb that is one statement: this, its values, and what makes the result of what came back
+(None where that is the result). It says the same as an Op of one step, and costs less."""
+
+
+class Settled(NamedTuple):
+    """What an Op returns whose models are to be told what was written (their keys).
+
+    `tell` does so, once the verb cannot be cancelled any more.
+    """
+
+    value: Any
+    tell: Callable[[], None]
+
+
+def settled(value: Any) -> Any:
+    """The value of a verb, after its models have been told."""
+    if isinstance(value, Settled):
+        value.tell()
+        return value.value
+    return value
+
+
+def as_op(made: Op[T] | Single) -> Op[T]:
+    """What a verb made, as an Op."""
+    return _op_of(*made) if isinstance(made, tuple) else made
+
+
+def _op_of(
+    statement: Statement, params: Iterable[Any], finish: Callable[[Any], Any] | None
+) -> Op[Any]:
+    result: Any = yield statement, params
+    return result if finish is None else finish(result)
+
+
+Access = Literal["read", "scoped", "write", "rows", "late", "sequence", "whole"]
 """What a verb does to the database: reads; reads after telling PostgreSQL whose rows it may see;
 writes rows by one statement; or by several that must take effect together; writes rows if what it
-reads first says so; or changes anything, be it rows or tables, by several statements."""
+reads first says so; changes anything, be it rows or tables, by several statements; or does so in a
+transaction of its own, which ends with it."""
 
 
-def control(sql: str) -> Step:
+@lru_cache
+def control(sql: str, *, leads: bool = False, before: tuple[Step, ...] = ()) -> Step:
     """A step that steers a transaction."""
-    return Statement(sql, "none", control=True), ()
+    return Statement(sql, "none", control=True, leads=leads, before=before), ()
+
+
+def gathered(op: Op[T]) -> Op[T]:
+    """`op`, whose steps that lead to another travel with that, in one round trip."""
+    leading: list[Step] = []
+    try:
+        step = op.send(None)
+        while True:
+            statement, params = step
+            if statement.leads:
+                leading.append(step)
+                step = op.send(None)
+                continue
+            if leading:
+                statement = replace(statement, before=(*leading, *statement.before))
+                leading.clear()
+            try:
+                result = yield statement, params
+            except BaseException as error:  # noqa: BLE001  # it goes on, or into the verb
+                step = op.throw(error)
+            else:
+                step = op.send(result)
+    except StopIteration as done:
+        if leading:  # to nothing, as at the start of a transaction block
+            statement, params = leading.pop()
+            yield replace(statement, before=tuple(leading)), params
+        value: T = done.value
+        return value
+
+
+def guarded_single(
+    single: Single, begin: Sequence[Step], end: Sequence[Step], undo: Sequence[Step]
+) -> Op[Any]:
+    """`guarded` for one statement, with which what ends the savepoint travels."""
+    statement, params, finish = single
+    statement = replace(statement, after=(*statement.after, *end))
+    result: Any = yield from guarded(as_op((statement, params, None)), begin, (), undo)
+    return result if finish is None else finish(result)
 
 
 def guarded_late(

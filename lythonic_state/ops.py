@@ -1,19 +1,24 @@
 """Which statements a verb runs, in which order, and what it does with what comes back.
 
-Each function is an `Op`: it knows the dialect and the table, but no connection. What begins and
-ends a transaction around it is decided in `run.py`.
+Each verb knows the dialect and the table, but no connection. It is an `Op`, or a `Single` where
+one statement is all there is to it. What begins and ends a transaction around it is decided in
+`run.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count, islice
-from typing import Annotated, Any, Literal
+from operator import attrgetter
+from typing import Annotated, Any, Literal, TypeAlias
+from weakref import ReferenceType, ref
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from . import statements
+from .codecs import INT_MAX
 from .dialects import Dialect
 from .errors import (
     AccessViolation,
@@ -26,8 +31,8 @@ from .errors import (
     nearest,
 )
 from .filters import Compiler, Expression, Follows, Source, keyword_conditions, operand
-from .op import Op, Statement, Step
-from .rows import binder, encode_value, keyed_binder
+from .op import Fetch, Op, Row, Settled, Single, Statement, Step, as_op
+from .rows import Binder, ValueBinder, binder, encode_value, keyed_binder, values_binder
 from .scope import AllTenants, UserCtx, announce, claim, restriction, scope_values
 from .statements import Query
 from .table import ColumnSpec, Table
@@ -57,7 +62,7 @@ def enter(
             params += [setting_of(table), "" if value is None else scope_text(table, value)]
         params += [ALL_TENANTS, "on" if isinstance(user_ctx, AllTenants) else ""]
         calls = ", ".join(["set_config(%s, %s, true)"] * (len(params) // 2))
-        yield Statement(f"SELECT {calls}", "none", control=True), params
+        yield Statement(f"SELECT {calls}", "none", control=True, leads=True), params
     elif writes:
         (enforced,) = yield FOREIGN_KEYS, ()
         if not enforced:
@@ -110,12 +115,15 @@ def row_scope(table: Table, model: BaseModel, user_ctx: UserCtx) -> Any:
 class Assigned:
     """Values put into models before they are written, taken back if the write fails.
 
-    Generated keys of bulk verbs wait in `keys` until everything is written.
+    Generated keys of bulk verbs wait until everything is written. Models that come out of an
+    iterator are not kept alive for that: what nobody else holds needs no key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Iterable[Any] = ()) -> None:
         self._before: list[tuple[BaseModel, str, Any, bool]] = []
-        self.keys: list[tuple[Sequence[BaseModel], Sequence[int]]] = []
+        self._keys: list[tuple[Sequence[BaseModel], Sequence[int]]] = []
+        self._loose: list[list[tuple[ReferenceType[BaseModel], int]]] = []
+        self._held = isinstance(rows, (list, tuple))
 
     def put(self, model: BaseModel, field: str, value: Any) -> None:
         fields_set = model.__pydantic_fields_set__
@@ -129,14 +137,28 @@ class Assigned:
             if not was_set:
                 model.__pydantic_fields_set__.discard(field)
 
+    def later(self, models: Sequence[BaseModel], keys: Sequence[int]) -> None:
+        """Remembers the new keys of models."""
+        if self._held:
+            self._keys.append((models, keys))
+            return
+        if self._loose:  # by now it is known who of the models before these is still there
+            self._loose[-1] = [pair for pair in self._loose[-1] if pair[0]() is not None]
+        self._loose.append([(ref(model), key) for model, key in zip(models, keys, strict=True)])
+
     def set_keys(self, table: Table) -> None:
         if table.generated is None:
             return
         field = table.generated.field
-        for models, keys in self.keys:
+        for models, keys in self._keys:
             for model, key in zip(models, keys, strict=True):
                 vars(model)[field] = key
                 model.__pydantic_fields_set__.add(field)
+        for pairs in self._loose:
+            for loose, key in pairs:
+                model_or_none = loose()
+                if model_or_none is not None:
+                    _keyed(model_or_none, field, key)
 
 
 class _Identity:
@@ -147,6 +169,10 @@ class _Identity:
 
     def __contains__(self, model: object) -> bool:
         return id(model) in self._ids
+
+
+_dict_of: Callable[[BaseModel], dict[str, Any]] = attrgetter("__dict__")
+"""`vars`, which takes three times as long."""
 
 
 def is_undefined(value: Any) -> bool:
@@ -190,10 +216,14 @@ def own_key(table: Table, dialect: Dialect, model: BaseModel) -> list[Any]:
         InvalidValue: the key is not defined yet.
     """
     values = vars(model)
-    if table.generated is not None and is_undefined(values[table.generated.field]):
-        raise InvalidValue(
-            f"this {table.model.__name__} has no {table.generated.field} yet; save it first"
-        )
+    if table.generated is not None:
+        value = values[table.generated.field]
+        if value.__class__ is int and 0 <= value <= INT_MAX:
+            return [value]
+        if is_undefined(value):
+            raise InvalidValue(
+                f"this {table.model.__name__} has no {table.generated.field} yet; save it first"
+            )
     return [
         encode_value(table, dialect, column, values[column.field]) for column in table.need_key()
     ]
@@ -205,47 +235,80 @@ def _scope_param(table: Table, dialect: Dialect, scope: Any) -> list[Any]:
     return [dialect.encoder(table.scope.codec)(scope)]
 
 
-def _instance(table: Table, verb: str, row: Any) -> BaseModel:
-    if not isinstance(row, table.model):
-        raise InvalidValue(
-            f"{table.model.__name__}.{verb} takes {table.model.__name__} objects, "
-            f"not {type(row).__name__}"
-        )
-    return row
+def _instances(table: Table, verb: str, rows: list[Any]) -> list[BaseModel]:
+    for kind in set(map(type, rows)):
+        if not issubclass(kind, table.model):
+            raise InvalidValue(
+                f"{table.model.__name__}.{verb} takes {table.model.__name__} objects, "
+                f"not {kind.__name__}"
+            )
+    return rows
 
 
 # --- reading --------------------------------------------------------------------------------
 
 
-def load_by_id(dialect: Dialect, table: Table, key: Any, user_ctx: UserCtx) -> Op[Any]:
-    scope = None
+def load_by_id(dialect: Dialect, table: Table, key: Any, user_ctx: UserCtx) -> Op[Any] | Single:
     if table.scope is not None:
-        yield from enter(dialect, (table,), user_ctx, writes=False)
-        scope = restriction(table, user_ctx)
+        return _load_scoped(dialect, table, key, user_ctx)
+    statement, read = statements.load(table, dialect, scoped=False)
+    return statement, key_params(table, dialect, key), read
+
+
+def _load_scoped(dialect: Dialect, table: Table, key: Any, user_ctx: UserCtx) -> Op[Any]:
+    yield from enter(dialect, (table,), user_ctx, writes=False)
+    scope = restriction(table, user_ctx)
     statement, read = statements.load(table, dialect, scope is not None)
-    params = key_params(table, dialect, key)
-    if scope is not None:
-        params += _scope_param(table, dialect, scope)
-    row = yield statement, params
-    return None if row is None else read(row)
+    row = yield statement, key_params(table, dialect, key) + _scope_param(table, dialect, scope)
+    return read(row)
 
 
-def select(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[list[Any]]:
+NO_CONTEXT = scope_values(None)
+
+
+def select(
+    dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx
+) -> Op[list[Any]] | Single:
+    if table.scope is not None or user_ctx is not None:
+        return selected(dialect, table, query, user_ctx)
+    return (*statements.select(table, dialect, query, NO_CONTEXT), None)
+
+
+def selected(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[list[Any]]:
+    """`select` as a part of another verb."""
     if table.scope is not None or user_ctx is not None:
         yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=False)
     found: list[Any] = yield statements.select(table, dialect, query, scope_values(user_ctx))
     return found
 
 
-def first(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any]:
+def _then(made: Op[Any] | Single, finish: Callable[[Any], Any]) -> Op[Any] | Single:
+    """The verb whose result is made by `finish` of what another gives as it came."""
+    if isinstance(made, tuple):
+        return made[0], made[1], finish
+    return _finished(made, finish)
+
+
+def _finished(op: Op[Any], finish: Callable[[Any], Any]) -> Op[Any]:
+    return finish((yield from op))
+
+
+def first(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any] | Single:
     if query.on_invalid == "raise":
-        query = query._replace(limit=1)
-    found = yield from select(dialect, table, query, user_ctx)
+        query = Query(query.expressions, query.filters, query.order_by, 1, query.offset)
+    return _then(select(dialect, table, query, user_ctx), _first)
+
+
+def _first(found: list[Any]) -> Any:
     return found[0] if found else None
 
 
-def get(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any]:
-    found = yield from select(dialect, table, query._replace(limit=2), user_ctx)
+def get(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[Any] | Single:
+    both = Query(query.expressions, query.filters, None, 2)
+    return _then(select(dialect, table, both, user_ctx), partial(_only, table, query))
+
+
+def _only(table: Table, query: Query, found: list[Any]) -> Any:
     if len(found) == 1:
         return found[0]
     name = table.model.__name__
@@ -257,52 +320,97 @@ def get(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[A
     raise MultipleFound(f"there are several {name} with {asked}, and get() wants exactly one")
 
 
-def _scalar(
-    dialect: Dialect, table: Table, head: str, tail: str, query: Query, user_ctx: UserCtx
-) -> Op[Any]:
-    if table.scope is not None or user_ctx is not None:
-        yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=False)
-    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
-    where = statements.where_of(compiler, query.expressions, query.filters)
-    text = f"{head} FROM {dialect.quote(table.name)}{where}{tail}"
-    row = yield Statement(text, "one"), compiler.params
-    return row
+def select_count(
+    dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx
+) -> Op[int] | Single:
+    return _then(_where(dialect, table, _COUNT, query, user_ctx, writes=False), _number)
 
 
-def select_count(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[int]:
-    row = yield from _scalar(dialect, table, "SELECT count(*)", "", query, user_ctx)
+def _number(row: Row) -> int:
     return int(row[0])
 
 
-def exists(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[bool]:
-    row = yield from _scalar(dialect, table, "SELECT 1", " LIMIT 1", query, user_ctx)
+def exists(dialect: Dialect, table: Table, query: Query, user_ctx: UserCtx) -> Op[bool] | Single:
+    return _then(_where(dialect, table, _EXISTS, query, user_ctx, writes=False), _is_there)
+
+
+def _is_there(row: Row | None) -> bool:
     return row is not None
+
+
+_Shape: TypeAlias = tuple[str, str, Fetch]
+"""A statement about the rows of a table: what stands before FROM and after WHERE, what it gives."""
+_COUNT: _Shape = ("SELECT count(*)", "", "one")
+_EXISTS: _Shape = ("SELECT 1", " LIMIT 1", "one")
+_DELETE: _Shape = ("DELETE", "", "count")
+
+
+def _where(
+    dialect: Dialect, table: Table, shape: _Shape, query: Query, user_ctx: UserCtx, *, writes: bool
+) -> Op[Any] | Single:
+    """What a statement of this shape gives for the rows that satisfy the conditions."""
+    if table.scope is not None or user_ctx is not None:
+        return _where_scoped(dialect, table, shape, query, user_ctx, writes)
+    if query.expressions:
+        return (*_where_text(dialect, table, shape, query, None), None)
+    key = (dialect.name, shape, *query.filters)
+    known: statements.Prepared | None = table.cache.get(key)
+    if known is not None:
+        values = known.bind(query.filters)
+        if values is not None:
+            return known.statement, values, None
+    statement, params = _where_text(dialect, table, shape, query, None)
+    if statements.is_plain(query):
+        binders = statements.filter_binders(table, dialect, query)
+        table.cache[key] = statements.Prepared(statement, values_binder(binders))
+    return statement, params, None
+
+
+def _where_scoped(
+    dialect: Dialect, table: Table, shape: _Shape, query: Query, user_ctx: UserCtx, writes: bool
+) -> Op[Any]:
+    yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=writes)
+    return (yield _where_text(dialect, table, shape, query, user_ctx))
+
+
+def _where_text(
+    dialect: Dialect, table: Table, shape: _Shape, query: Query, user_ctx: UserCtx
+) -> tuple[Statement, list[Any]]:
+    head, tail, fetch = shape
+    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
+    where = statements.where_of(compiler, query.expressions, query.filters)
+    text = f"{head} FROM {dialect.quote(table.name)}{where}{tail}"
+    return Statement(text, fetch), compiler.params
 
 
 # --- writing one row ------------------------------------------------------------------------
 
 
-def save(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:
+def save(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any] | Single:
     key = table.generated
     if not table.primary_key or (key is not None and is_undefined(vars(model)[key.field])):
-        if key is None or table.scope is not None:
-            return (yield from insert(dialect, table, model, False, user_ctx))
-        statement, bind = statements.insert(table, dialect, with_key=False)
-        vars(model)[key.field] = yield statement, bind(vars(model))
-        model.__pydantic_fields_set__.add(key.field)
-        return model
+        return insert(dialect, table, model, False, user_ctx)
+    if table.scope is not None:
+        return _save_known(dialect, table, model, user_ctx)
+    statement, bind = statements.save(table, dialect)
+    if dialect.name == "postgres":
+        statement = _passing(table, dialect, statement, model)
+    return statement, bind(vars(model)), partial(_given, model)
+
+
+def _given(model: BaseModel, written: Any) -> BaseModel:
+    return model
+
+
+def _save_known(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any]:
     yield from enter(dialect, (table,), user_ctx, writes=True)
     assigned = Assigned()
     try:
         _claim_into(assigned, table, model, user_ctx)
-        update = tuple(table.values(table.columns))
-        statement, bind = statements.upsert(
-            table, dialect, table.primary_key, update, with_key=True, returning=False
-        )
-        written = yield statement, bind(vars(model))
-        if table.scope is not None and not written:
+        statement, bind = statements.save(table, dialect)
+        written = yield _passing(table, dialect, statement, model), bind(vars(model))
+        if not written:
             raise _foreign_row(table)
-        yield from _pass_own_key(dialect, table, model)
     except BaseException:
         assigned.undo()
         raise
@@ -323,51 +431,67 @@ def _claim_into(assigned: Assigned, table: Table, model: BaseModel, user_ctx: Us
         assigned.put(model, table.scope.field, value)
 
 
-def _pass_key(dialect: Dialect, table: Table, key: int) -> Generator[Step, Any, None]:
-    """On PostgreSQL, lets generated keys go on after one that was given explicitly."""
-    if dialect.name == "postgres" and key > 0:
-        gap, _ = yield statements.pass_keys(table, dialect), (key,)
-        if gap > statements.NEAR:
-            yield statements.leap_keys(table, dialect), (key, key)
-
-
-def _pass_own_key(dialect: Dialect, table: Table, *models: BaseModel) -> Generator[Step, Any, None]:
-    if table.generated is not None:
-        field = table.generated.field
-        yield from _pass_key(dialect, table, max(vars(model)[field] for model in models))
+def _passing(table: Table, dialect: Dialect, statement: Statement, *models: BaseModel) -> Statement:
+    """A statement that writes explicit keys, with what lets PostgreSQL generate others after it."""
+    if table.generated is None or dialect.name != "postgres":
+        return statement
+    key = max(vars(model)[table.generated.field] for model in models)
+    if key <= 0:
+        return statement
+    return replace(statement, after=((statements.pass_keys(table, dialect), (key,)),))
 
 
 def insert(
     dialect: Dialect, table: Table, model: BaseModel, auto_increment: bool, user_ctx: UserCtx
-) -> Op[Any]:
+) -> Op[Any] | Single:
     key = table.generated
     if auto_increment and key is None:
         raise SchemaError(
             f"{table.model.__name__} has no key that the database generates; "
             "insert it without auto_increment"
         )
+    values = vars(model)
+    with_key = key is None or not (auto_increment or is_undefined(values[key.field]))
     if table.scope is not None:
-        yield from enter(dialect, (table,), user_ctx, writes=True)
+        return _insert_scoped(dialect, table, model, with_key, user_ctx)
+    statement, bind = statements.insert(table, dialect, with_key=with_key)
+    if with_key or key is None:
+        if dialect.name == "postgres":
+            statement = _passing(table, dialect, statement, model)
+        return statement, bind(values), partial(_given, model)
+    return statement, bind(values), partial(_keyed, model, key.field)
+
+
+def _keyed(model: BaseModel, field: str, key: Any) -> BaseModel:
+    vars(model)[field] = key
+    model.__pydantic_fields_set__.add(field)
+    return model
+
+
+def _insert_scoped(
+    dialect: Dialect, table: Table, model: BaseModel, with_key: bool, user_ctx: UserCtx
+) -> Op[Any]:
+    yield from enter(dialect, (table,), user_ctx, writes=True)
     assigned = Assigned()
     try:
         _claim_into(assigned, table, model, user_ctx)
-        with_key = key is None or not (auto_increment or is_undefined(vars(model)[key.field]))
         statement, bind = statements.insert(table, dialect, with_key=with_key)
-        returned = yield statement, bind(vars(model))
         if with_key:
-            yield from _pass_own_key(dialect, table, model)
-        else:
-            assert key is not None
-            assigned.put(model, key.field, returned)
+            statement = _passing(table, dialect, statement, model)
+        returned = yield statement, bind(vars(model))
+        if not with_key:
+            assert table.generated is not None
+            assigned.put(model, table.generated.field, returned)
     except BaseException:
         assigned.undo()
         raise
     return model
 
 
-def update_own(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[int]:
-    columns = tuple(table.values(table.columns))
-    return (yield from _update_columns(dialect, table, model, vars(model), columns, user_ctx))
+def update_own(
+    dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx
+) -> Op[int] | Single:
+    return _update_columns(dialect, table, model, vars(model), table.writable, user_ctx)
 
 
 def _update_columns(
@@ -377,41 +501,80 @@ def _update_columns(
     values: dict[str, Any],
     columns: tuple[ColumnSpec, ...],
     user_ctx: UserCtx,
+) -> Op[int] | Single:
+    """Writes these columns into the model's row; gives how many rows that were."""
+    if table.scope is not None:
+        return _update_scoped(dialect, table, model, values, columns, user_ctx)
+    step = _update_step(dialect, table, model, values, columns, None)
+    return (*step, None if columns else _row_count)
+
+
+def _update_scoped(
+    dialect: Dialect,
+    table: Table,
+    model: BaseModel,
+    values: dict[str, Any],
+    columns: tuple[ColumnSpec, ...],
+    user_ctx: UserCtx,
 ) -> Op[int]:
     scope = row_scope(table, model, user_ctx)
     yield from enter(dialect, (table,), user_ctx, writes=True)
-    key = own_key(table, dialect, model) + _scope_param(table, dialect, scope)
-    if not columns:
+    written = yield _update_step(dialect, table, model, values, columns, scope)
+    return written if columns else _row_count(written)
+
+
+def _update_step(
+    dialect: Dialect,
+    table: Table,
+    model: BaseModel,
+    values: dict[str, Any],
+    columns: tuple[ColumnSpec, ...],
+    scope: Any,
+) -> Step:
+    key = own_key(table, dialect, model)
+    if scope is not None:
+        key += _scope_param(table, dialect, scope)
+    if not columns:  # nothing to write, but is the row there?
         where = statements.key_where(table, dialect, scope is not None)
-        row = yield Statement(f"SELECT 1 FROM {dialect.quote(table.name)}{where}", "one"), key
-        return 0 if row is None else 1
-    statement = statements.update_row(table, dialect, columns, scope is not None)
-    written: int = yield statement, (*binder(table, dialect, columns)(values), *key)
-    return written
+        return Statement(f"SELECT 1 FROM {dialect.quote(table.name)}{where}", "one"), key
+    statement, bind = statements.update_row(table, dialect, columns, scope is not None)
+    return statement, (*bind(values), *key)
+
+
+def _row_count(row: Row | None) -> int:
+    return 0 if row is None else 1
 
 
 def patch(
     dialect: Dialect, table: Table, model: BaseModel, changes: Any, user_ctx: UserCtx
-) -> Op[Any]:
+) -> Op[Any] | Single:
     given = body_values(table, changes)
-    given = {name: value for name, value in given.items() if _writable(table, name)}
-    changed = validated(table, {**vars(model), **given})
-    columns = tuple(column for column in table.columns if column.field in given)
-    if given:
-        written = yield from _update_columns(
-            dialect, table, model, vars(changed), columns, user_ctx
-        )
-        if not written:
-            raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
-    for name in given:
-        vars(model)[name] = vars(changed)[name]
-        model.__pydantic_fields_set__.add(name)
+    for column in table.fixed:
+        given.pop(column.field, None)
+    changed = vars(validated(table, {**vars(model), **given}))
+    if not given:
+        return _unchanged(model)
+    columns = tuple([table.by_field[name] for name in given if name in table.by_field])
+    return _then(
+        _update_columns(dialect, table, model, changed, columns, user_ctx),
+        partial(_patched, table, model, given, changed),
+    )
+
+
+def _unchanged(model: BaseModel) -> Op[BaseModel]:
+    yield from ()
     return model
 
 
-def _writable(table: Table, name: str) -> bool:
-    column = table.by_field.get(name)
-    return column is None or not (column.primary_key or column is table.scope)
+def _patched(
+    table: Table, model: BaseModel, given: Iterable[str], changed: dict[str, Any], written: Any
+) -> BaseModel:
+    if not written:
+        raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
+    for name in given:
+        vars(model)[name] = changed[name]
+        model.__pydantic_fields_set__.add(name)
+    return model
 
 
 def body_values(table: Table, body: Any) -> dict[str, Any]:
@@ -420,9 +583,11 @@ def body_values(table: Table, body: Any) -> dict[str, Any]:
     Raises:
         InvalidValue: the dict has a name that the model lacks.
     """
-    fields = table.model.model_fields
+    fields = table.model.__pydantic_fields__
     if isinstance(body, BaseModel):
         return {name: getattr(body, name) for name in body.model_fields_set if name in fields}
+    if body.__class__ is dict and body.keys() <= fields.keys():
+        return dict(body)
     if not isinstance(body, Mapping):
         raise InvalidValue(
             f"expected a dict or a model for {table.model.__name__}, not {type(body).__name__}"
@@ -447,7 +612,7 @@ def validated(table: Table, values: dict[str, Any]) -> BaseModel:
 
 def create(
     dialect: Dialect, table: Table, body: Any, more: Mapping[str, Any], user_ctx: UserCtx
-) -> Op[Any]:
+) -> Op[Any] | Single:
     values = body_values(table, body)
     if table.generated is not None:
         values.pop(table.generated.field, None)
@@ -458,7 +623,7 @@ def create(
     if scope is not None and scope.field not in values:
         if table.model.model_fields[scope.field].is_required():
             values[scope.field] = restriction(table, user_ctx)
-    return (yield from insert(dialect, table, validated(table, values), False, user_ctx))
+    return insert(dialect, table, validated(table, values), False, user_ctx)
 
 
 def upsert(
@@ -468,31 +633,60 @@ def upsert(
     on: Sequence[Any] | None,
     update: Sequence[Any] | None,
     user_ctx: UserCtx,
-) -> Op[Any]:
+) -> Op[Any] | Single:
     target = conflict_target(table, on, model)
     changed = _update_target(table, update, target)
+    if table.scope is not None:
+        return _upsert_scoped(dialect, table, model, target, changed, user_ctx)
+    statement, bind = _upsert_of(table, dialect, model, target, changed)
+    finish = partial(_put_key, Assigned(), table, model)
+    return statement, bind(vars(model)), finish
+
+
+def _upsert_of(
+    table: Table,
+    dialect: Dialect,
+    model: BaseModel,
+    target: tuple[ColumnSpec, ...],
+    update: tuple[ColumnSpec, ...],
+) -> tuple[Statement, Binder]:
+    """The upsert of one row, which gives its primary key if it has one."""
+    key = table.generated
+    with_key = key is None or not is_undefined(vars(model)[key.field])
+    returning = bool(table.primary_key)
+    statement, bind = statements.upsert(
+        table, dialect, target, update, with_key=with_key, returning=returning
+    )
+    return (_passing(table, dialect, statement, model) if with_key else statement), bind
+
+
+def _put_key(assigned: Assigned, table: Table, model: BaseModel, row: Any) -> BaseModel:
+    if table.primary_key and row:
+        for column, value in zip(table.primary_key, row, strict=True):
+            assigned.put(model, column.field, column.codec.decode(value))
+    return model
+
+
+def _upsert_scoped(
+    dialect: Dialect,
+    table: Table,
+    model: BaseModel,
+    target: tuple[ColumnSpec, ...],
+    update: tuple[ColumnSpec, ...],
+    user_ctx: UserCtx,
+) -> Op[Any]:
     yield from enter(dialect, (table,), user_ctx, writes=True)
     assigned = Assigned()
-    key = table.generated
     try:
         _claim_into(assigned, table, model, user_ctx)
-        with_key = key is None or not is_undefined(vars(model)[key.field])
-        returning = bool(table.primary_key)
-        statement, bind = statements.upsert(
-            table, dialect, target, changed, with_key=with_key, returning=returning
-        )
+        statement, bind = _upsert_of(table, dialect, model, target, update)
         row = yield statement, bind(vars(model))
-        if table.scope is not None and not row:
+        if not row:
             raise _foreign_row(table)
-        if row and returning:
-            for column, value in zip(table.primary_key, row, strict=True):
-                assigned.put(model, column.field, column.codec.decode(value))
-        if with_key:
-            yield from _pass_own_key(dialect, table, model)
+        return _put_key(assigned, table, model, row)
     except BaseException:
         assigned.undo()
         raise
-    return model
 
 
 def _names(table: Table, items: Sequence[Any], what: str) -> list[ColumnSpec]:
@@ -559,7 +753,7 @@ def _update_target(
     table: Table, update: Sequence[Any] | None, target: Sequence[ColumnSpec]
 ) -> tuple[ColumnSpec, ...]:
     if update is None:
-        return tuple(c for c in table.values(table.columns) if c not in target)
+        return tuple(c for c in table.writable if c not in target)
     columns = _names(table, update, "update")
     for column in columns:
         if column.primary_key or column is table.scope:
@@ -584,7 +778,7 @@ def get_or_create(
             )
     conflict_target(table, list(key), None)
     query = Query((), dict(key), limit=2)
-    found = yield from select(dialect, table, query, user_ctx)
+    found = yield from selected(dialect, table, query, user_ctx)
     if len(found) > 1:
         raise MultipleFound(
             f"several tenants have a {table.model.__name__} with this key; give a context of one"
@@ -602,14 +796,14 @@ def get_or_create(
     generated = table.generated
     with_key = generated is None or not is_undefined(vars(model)[generated.field])
     statement, bind = statements.insert_or_ignore(table, dialect, with_key=with_key)
+    if with_key:
+        statement = _passing(table, dialect, statement, model)
     row = yield statement, bind(vars(model))
     if row is not None:
         if generated is not None and not with_key:
             assigned.put(model, generated.field, row[0])
-        elif with_key:
-            yield from _pass_own_key(dialect, table, model)
         return model, True
-    found = yield from select(dialect, table, query, user_ctx)
+    found = yield from selected(dialect, table, query, user_ctx)
     if found:
         return found[0], False
     if table.scope is not None and set(key) == {c.field for c in table.primary_key}:
@@ -628,16 +822,25 @@ def refresh(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx)
     statement, read = statements.load(table, dialect, scope is not None)
     key = own_key(table, dialect, model)
     row = yield statement, key + _scope_param(table, dialect, scope)
-    if row is None:
-        raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
     fresh = read(row)
+    if fresh is None:
+        raise NotFound(f"this {table.model.__name__} is not in the database (any more)")
     for column in table.columns:
         vars(model)[column.field] = vars(fresh)[column.field]
     model.__pydantic_fields_set__.update(column.field for column in table.columns)
     return model
 
 
-def delete_row(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[int]:
+def delete_row(
+    dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx
+) -> Op[int] | Single:
+    if table.scope is not None:
+        return _delete_scoped(dialect, table, model, user_ctx)
+    statement = statements.delete_row(table, dialect, scoped=False)
+    return statement, own_key(table, dialect, model), None
+
+
+def _delete_scoped(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[int]:
     scope = row_scope(table, model, user_ctx)
     yield from enter(dialect, (table,), user_ctx, writes=True)
     statement = statements.delete_row(table, dialect, scope is not None)
@@ -661,22 +864,45 @@ def update_where(
     dialect: Dialect,
     table: Table,
     values: Mapping[str, Any],
-    query: Query,
+    expressions: tuple[Any, ...],
+    filters: Mapping[str, Any],
     all_rows: bool,
     user_ctx: UserCtx,
-) -> Op[int]:
+) -> Op[int] | Single:
+    key: Any = None
+    if filters and not expressions and table.scope is None and user_ctx is None:
+        key = (dialect.name, "update where", *values, None, *filters)
+        known: statements.Prepared | None = table.cache.get(key)
+        if known is not None:
+            bound = known.bind(values, filters)
+            if bound is not None:
+                return known.statement, bound, None
+    query = Query(expressions, filters)
     _need_filter(table, "update_where", query, all_rows)
     if table.scope is not None or user_ctx is not None:
-        yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=True)
-    key: Any = None
-    if table.scope is None and not query.expressions:
-        key = (dialect.name, "update", *values, None, *query.filters)
-        found: statements.Prepared | None = table.cache.get(key)
-        if found is not None:
-            params = found.values((*values.values(), *query.filters.values()))
-            if params is not None:
-                written: int = yield found.statement, params
-                return written
+        return _update_where_scoped(dialect, table, values, query, user_ctx)
+    statement, params = _update_text(dialect, table, values, query, None)
+    if key is not None and statements.is_plain(query, *values.values()):
+        setters = {
+            name: _setter(table, dialect, table.by_field[name], value)
+            for name, value in values.items()
+        }
+        found = statements.filter_binders(table, dialect, query)
+        table.cache[key] = statements.Prepared(statement, values_binder(setters, found))
+    return statement, params, None
+
+
+def _update_where_scoped(
+    dialect: Dialect, table: Table, values: Mapping[str, Any], query: Query, user_ctx: UserCtx
+) -> Op[int]:
+    yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=True)
+    written: int = yield _update_text(dialect, table, values, query, user_ctx)
+    return written
+
+
+def _update_text(
+    dialect: Dialect, table: Table, values: Mapping[str, Any], query: Query, user_ctx: UserCtx
+) -> tuple[Statement, list[Any]]:
     columns = _set_columns(table, values)
     compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
     sets = ", ".join(
@@ -685,17 +911,7 @@ def update_where(
     )
     where = statements.where_of(compiler, query.expressions, query.filters)
     text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
-    statement = Statement(text, "count")
-    if key is not None and statements.is_plain(query, *values.values()):
-        binders = [
-            _setter(table, dialect, column, value)
-            for column, value in zip(columns, values.values(), strict=True)
-        ]
-        binders += statements.filter_binders(table, dialect, query)
-        given = (*values.values(), *query.filters.values())
-        table.cache[key] = statements.Prepared(statement, given, binders)
-    written = yield statement, compiler.params
-    return written
+    return Statement(text, "count"), compiler.params
 
 
 def _set_columns(table: Table, values: Mapping[str, Any]) -> list[ColumnSpec]:
@@ -718,13 +934,16 @@ def _set_columns(table: Table, values: Mapping[str, Any]) -> list[ColumnSpec]:
     return columns
 
 
-def _setter(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> Callable[[Any], Any]:
-    """What checks and binds a value of a column; one of the column's own type is taken as it is."""
-    if not table.model.model_fields[column.field].metadata:
+def _setter(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> ValueBinder:
+    """What checks and binds a value of a column; one of its own type is taken as it is."""
+    field = table.model.model_fields[column.field]
+    if not field.metadata:
         plain = statements.plain_binder(dialect, column.codec, value)
         if plain is not None:
             return plain
-    return partial(_bound_value, table, dialect, column)
+        if field.annotation is value.__class__:
+            return ValueBinder(type(value), dialect.encoder(column.codec))
+    return ValueBinder(value.__class__, partial(_bound_value, table, dialect, column))
 
 
 def _bound_value(table: Table, dialect: Dialect, column: ColumnSpec, value: Any) -> Any:
@@ -775,9 +994,9 @@ def update_matching(
     dialect: Dialect, table: Table, model: BaseModel, query: Query, user_ctx: UserCtx
 ) -> Op[int]:
     """`model.update(conn, **filters)`: its columns into all matching rows."""
-    columns = tuple(table.values(table.columns))
+    columns = table.writable
     if not columns:
-        return (yield from select_count(dialect, table, query, user_ctx))
+        return (yield from as_op(select_count(dialect, table, query, user_ctx)))
     values = binder(table, dialect, columns)(vars(model))
     compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx), list(values))
     sets = ", ".join(f"{dialect.column(c)} = {dialect.bind(c.codec)}" for c in columns)
@@ -790,14 +1009,9 @@ def update_matching(
 
 def delete(
     dialect: Dialect, table: Table, query: Query, all_rows: bool, user_ctx: UserCtx
-) -> Op[int]:
+) -> Op[int] | Single:
     _need_filter(table, "delete", query, all_rows)
-    yield from enter(dialect, reached(table, query, user_ctx), user_ctx, writes=True)
-    compiler = Compiler(dialect, [Source(table)], scope_values(user_ctx))
-    where = statements.where_of(compiler, query.expressions, query.filters)
-    text = f"DELETE FROM {dialect.quote(table.name)}{where}"
-    deleted: int = yield Statement(text, "count"), compiler.params
-    return deleted
+    return _where(dialect, table, _DELETE, query, user_ctx, writes=True)
 
 
 # --- bulk -----------------------------------------------------------------------------------
@@ -818,23 +1032,22 @@ def insert_many(
     rows: Iterable[Any],
     on_conflict: OnConflict,
     user_ctx: UserCtx,
-) -> Op[int]:
+) -> Op[Settled]:
     if on_conflict not in ("raise", "ignore"):
         raise FilterError(f"on_conflict is 'raise' or 'ignore', not {on_conflict!r}")
     yield from enter(dialect, (table,), user_ctx, writes=True)
-    assigned = Assigned()
+    assigned = Assigned(rows)
     total = 0
     try:
         for chunk in chunks(rows):
-            models = [_instance(table, "insert_many", row) for row in chunk]
+            models = _instances(table, "insert_many", chunk)
             total += yield from _insert_chunk(
                 dialect, table, models, on_conflict == "ignore", user_ctx, assigned
             )
     except BaseException:
         assigned.undo()
         raise
-    assigned.set_keys(table)
-    return total
+    return Settled(total, partial(assigned.set_keys, table))
 
 
 def _insert_chunk(
@@ -849,7 +1062,7 @@ def _insert_chunk(
     for model in models if table.scope is not None else ():
         _claim_into(assigned, table, model, user_ctx)
     statement = statements.insert_many(table, dialect, ignore=ignore)
-    values = [vars(model) for model in models]
+    values = list(map(_dict_of, models))
     written: int
     if table.generated is None:
         written = yield statement, map(binder(table, dialect, table.columns), values)
@@ -860,11 +1073,11 @@ def _insert_chunk(
         there = yield from _present(dialect, table, keys)
         pairs = [pair for pair in zip(models, keys, strict=True) if pair[1] in there]
         models, keys = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    assigned.keys.append((models, keys))
+    assigned.later(models, keys)
     return written
 
 
-def _keys(dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]) -> Op[list[int]]:
+def _keys(dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]) -> Op[Sequence[int]]:
     """A key for each row: its own, or a new one where there was none.
 
     New keys are higher than those that were there, which may stand further down in the rows.
@@ -876,10 +1089,12 @@ def _keys(dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]) -> O
     field = key.field
     encode = dialect.encoder(key.codec)
     keys = [d[field] for d in values]
-    given = [encode(value) for value in keys if not is_undefined(value)]
-    missing = len(keys) - len(given)
-    if given:
-        yield from _pass_key(dialect, table, max(given))
+    missing = keys.count(-1) + keys.count(None)
+    given: list[int] = []
+    if missing < len(keys):
+        given = [encode(value) for value in keys if not is_undefined(value)]
+    if given and dialect.name == "postgres" and max(given) > 0:
+        yield statements.pass_keys(table, dialect), (max(given),)
     if not missing:
         return given
     if dialect.name == "postgres":
@@ -889,7 +1104,7 @@ def _keys(dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]) -> O
     row = yield statements.highest_key(table, dialect), ()
     first = max(row[0] or 0, *given, 0) + 1
     if not given:
-        return list(range(first, first + missing))
+        return range(first, first + missing)
     new = count(first)
     return [next(new) if is_undefined(value) else value for value in keys]
 
@@ -905,17 +1120,19 @@ def _present(dialect: Dialect, table: Table, keys: Sequence[int]) -> Op[set[int]
     return {row[0] for row in rows}
 
 
-def save_many(dialect: Dialect, table: Table, rows: Iterable[Any], user_ctx: UserCtx) -> Op[int]:
+def save_many(
+    dialect: Dialect, table: Table, rows: Iterable[Any], user_ctx: UserCtx
+) -> Op[Settled]:
     key = table.generated
     if not table.primary_key:
         return (yield from insert_many(dialect, table, rows, "raise", user_ctx))
     yield from enter(dialect, (table,), user_ctx, writes=True)
-    assigned = Assigned()
+    assigned = Assigned(rows)
     total = 0
-    update = tuple(table.values(table.columns))
+    update = table.writable
     try:
         for chunk in chunks(rows):
-            models = [_instance(table, "save_many", row) for row in chunk]
+            models = _instances(table, "save_many", chunk)
             new = [
                 model
                 for model in models
@@ -931,8 +1148,7 @@ def save_many(dialect: Dialect, table: Table, rows: Iterable[Any], user_ctx: Use
     except BaseException:
         assigned.undo()
         raise
-    assigned.set_keys(table)
-    return total
+    return Settled(total, partial(assigned.set_keys, table))
 
 
 def upsert_many(
@@ -948,7 +1164,7 @@ def upsert_many(
     total = 0
     try:
         for chunk in chunks(rows):
-            models = [_instance(table, "upsert_many", row) for row in chunk]
+            models = _instances(table, "upsert_many", chunk)
             for target, group in _by_target(table, models, on):
                 changed = _update_target(table, update, target)
                 total += yield from _upsert_chunk(
@@ -962,11 +1178,13 @@ def upsert_many(
 
 def _by_target(
     table: Table, models: Sequence[BaseModel], on: Sequence[Any] | None
-) -> list[tuple[tuple[ColumnSpec, ...], list[BaseModel]]]:
+) -> Iterable[tuple[tuple[ColumnSpec, ...], Sequence[BaseModel]]]:
+    if on is not None:
+        return [(conflict_target(table, on, None), models)]
     groups: dict[tuple[ColumnSpec, ...], list[BaseModel]] = {}
     for model in models:
         groups.setdefault(conflict_target(table, on, model), []).append(model)
-    return list(groups.items())
+    return groups.items()
 
 
 def _upsert_chunk(
@@ -982,28 +1200,21 @@ def _upsert_chunk(
         return 0
     for model in models if table.scope is not None else ():
         _claim_into(assigned, table, model, user_ctx)
-    key = table.generated
     if target == table.primary_key:
         statement, bind = statements.upsert(
             table, dialect, target, update, with_key=True, returning=False, many=True
         )
-        written: int = yield statement, map(bind, [vars(model) for model in models])
+        statement = _passing(table, dialect, statement, *models)
+        written: int = yield statement, map(bind, list(map(_dict_of, models)))
         if table.scope is not None and written < len(models):
             raise _foreign_row(table)
-        yield from _pass_own_key(dialect, table, *models)
         return written
     total = 0
     for model in models:
-        with_key = key is None or not is_undefined(vars(model)[key.field])
-        returning = bool(table.primary_key)
-        statement, bind = statements.upsert(
-            table, dialect, target, update, with_key=with_key, returning=returning
-        )
+        statement, bind = _upsert_of(table, dialect, model, target, update)
         row = yield statement, bind(vars(model))
         if table.scope is not None and not row:
             raise _foreign_row(table)
         total += 1 if row else 0
-        if row and returning:
-            for column, value in zip(table.primary_key, row, strict=True):
-                assigned.put(model, column.field, column.codec.decode(value))
+        _put_key(assigned, table, model, row)
     return total

@@ -68,7 +68,7 @@ def page(
     if after is not None:
         conditions = (*conditions, _beyond(order, _read_cursor(table, order, after)))
     asked = Query(conditions, query.filters, order, limit=size + 1)
-    found = yield from ops.select(dialect, table, asked, user_ctx)
+    found = yield from ops.selected(dialect, table, asked, user_ctx)
     if len(found) <= size:
         return Page(found, None)
     items = found[:size]
@@ -186,7 +186,7 @@ def streamed(table: Table, query: Query, user_ctx: UserCtx) -> Build:
 # --- bulk from async sources ------------------------------------------------------------------
 
 
-def run_bulk(conn: Any, rows: Any, verb: Callable[..., Op[int]], table: Table, *args: Any) -> Any:
+def run_bulk(conn: Any, rows: Any, verb: Callable[..., Op[Any]], table: Table, *args: Any) -> Any:
     """Runs a bulk verb on the rows of any iterable, async ones on async connections.
 
     On an async connection the rows are taken before the database is touched, so that no lock is
@@ -206,7 +206,7 @@ def run_bulk(conn: Any, rows: Any, verb: Callable[..., Op[int]], table: Table, *
 
 
 async def _run_bulk_async(
-    conn: Any, rows: AsyncIterable[Any], verb: Callable[..., Op[int]], table: Table, args: Any
+    conn: Any, rows: AsyncIterable[Any], verb: Callable[..., Op[Any]], table: Table, args: Any
 ) -> Any:
     collected = [row async for row in rows]
     return await run(conn, "rows", verb, table, collected, *args)

@@ -476,7 +476,7 @@ def _parents_op(
     if not wanted:
         return [None] * len(rows)
     condition = _key_condition(Source(target), reference.target_columns, wanted)
-    found = yield from ops.select(dialect, target, Query((condition,)), user_ctx)
+    found = yield from ops.selected(dialect, target, Query((condition,)), user_ctx)
     theirs = reference.target_columns
     by_key = {_matched(target, theirs, reference, model, None): model for model in found}
     keys = [
@@ -570,7 +570,7 @@ def _children_op(
     wanted = [key for row in rows if (key := _values(row, theirs)) is not None]
     condition = _key_condition(Source(table), reference.columns, wanted)
     asked = Query((condition, *query.expressions), query.filters, query.order_by)
-    found = yield from ops.select(dialect, table, asked, user_ctx)
+    found = yield from ops.selected(dialect, table, asked, user_ctx)
     groups: dict[Any, list[Any]] = {}
     for model in found:
         key = _matched(table, reference.columns, reference, model, None)

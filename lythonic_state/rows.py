@@ -7,14 +7,14 @@ loop over columns; when one fails, a slow twin finds the column and words the er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from .codecs import INT_MAX, INT_MIN, Codec, flat_notes, inner_notes
+from .codecs import INT_MAX, INT_MIN, Codec, Encoder, flat_notes, inner_notes
 from .dialects import Dialect
 from .errors import FilterError, InvalidValue, RowError
 from .op import Row
@@ -26,6 +26,7 @@ something, which may return a model to take its place or None to leave it out.""
 
 Reader: TypeAlias = Callable[[list[Any]], list[Any]]
 Binder: TypeAlias = Callable[[dict[str, Any]], tuple[Any, ...]]
+ValuesBinder: TypeAlias = Callable[..., list[Any] | None]
 KeyedBinder: TypeAlias = Callable[[dict[str, Any], Any], tuple[Any, ...]]
 
 # --- reading --------------------------------------------------------------------------------
@@ -91,13 +92,15 @@ def _compile(source: str, scope: dict[str, Any], name: str) -> Any:
 
 
 def read_one(table: Table) -> Callable[[Row], Any]:
-    """The function that makes a model of one row."""
+    """The function that makes a model of one row, and None of None."""
     found = table.cache.get("read_one")
     if found is None:
         names, expression, scope = _row_parts(table, 0)
         scope["explain"] = lambda row, error: explain_row(table, row, error)
         found = _compile(
             f"def read(row):\n"
+            f"    if row is None:\n"
+            f"        return None\n"
             f"    try:\n"
             f"        ({', '.join(names)},) = row\n"
             f"        return {expression}\n"
@@ -294,23 +297,43 @@ def binder(table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> B
     """The function that takes a model's dictionary and returns the values of these columns."""
     key = ("binder", dialect.name, columns)
     found = table.cache.get(key)
-    if found is not None:
-        return cast(Binder, found)
+    if found is None:
+        found = table.cache[key] = _binder(table, dialect, columns, None)
+    return cast(Binder, found)
+
+
+def keyed_binder(table: Table, dialect: Dialect) -> KeyedBinder:
+    """The function that takes a model's dictionary and its generated key, and gives all values."""
+    found = table.cache.get(("keyed binder", dialect.name))
+    if found is None:
+        found = _binder(table, dialect, table.columns, table.generated)
+        table.cache["keyed binder", dialect.name] = found
+    return cast(KeyedBinder, found)
+
+
+def _binder(
+    table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...], given: ColumnSpec | None
+) -> Any:
+    """A function that binds values of a dictionary, and that of one column as it is given."""
+    taken = tuple(column for column in columns if column is not given)
     scope: dict[str, Any] = {"datetime": datetime, "date": date, "UTC": UTC, "to_json": to_json}
     lines: list[str] = []
     values: list[str] = []
     for i, column in enumerate(columns):
+        if column is given:
+            values.append("key")
+            continue
         scope[f"e{i}"] = dialect.encoder(column.codec)
         lines.append(f"        v{i} = d[{column.field!r}]")
         values.append(_bound(dialect, column, f"v{i}", f"e{i}"))
 
     def explain(d: dict[str, Any], error: Exception) -> Exception:
-        return explain_values(table, dialect, columns, d, error)
+        return explain_values(table, dialect, taken, d, error)
 
     scope["explain"] = explain
     body = "\n".join(lines) or "        pass"
-    found = _compile(
-        f"def bind(d):\n"
+    return _compile(
+        f"def bind(d{'' if given is None else ', key'}):\n"
         f"    try:\n"
         f"{body}\n"
         f"        return ({', '.join(values)}{',' if values else ''})\n"
@@ -319,29 +342,46 @@ def binder(table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> B
         scope,
         "bind",
     )
-    table.cache[key] = found
-    return cast(Binder, found)
 
 
-def keyed_binder(table: Table, dialect: Dialect) -> KeyedBinder:
-    """The function that takes a model's dictionary and its generated key, and gives all values."""
-    found = table.cache.get(("keyed binder", dialect.name))
-    if found is None:
-        columns = table.columns
-        place = columns.index(cast(ColumnSpec, table.generated))
-        rest = binder(table, dialect, columns[:place] + columns[place + 1 :])
-        if place == 0:
+class ValueBinder(NamedTuple):
+    """How values of one class are bound; `plain` names those that mostly pass as they are."""
 
-            def bind(d: dict[str, Any], key: Any) -> tuple[Any, ...]:
-                return (key, *rest(d))
-        else:
+    kind: type
+    encode: Encoder
+    plain: str | None = None
 
-            def bind(d: dict[str, Any], key: Any) -> tuple[Any, ...]:
-                values = rest(d)
-                return (*values[:place], key, *values[place:])
 
-        found = table.cache["keyed binder", dialect.name] = bind
-    return cast(KeyedBinder, found)
+def values_binder(*groups: Mapping[str, ValueBinder]) -> ValuesBinder:
+    """The function that takes a mapping for each group and binds the values under these names;
+    it gives None where one of them is of another class or not accepted."""
+    scope: dict[str, Any] = {"refused": (FilterError, InvalidValue)}
+    taken: list[str] = []
+    checks: list[str] = []
+    values: list[str] = []
+    for number, group in enumerate(groups):
+        for name, (kind, encode, plain) in group.items():
+            v, e = f"v{len(values)}", f"e{len(values)}"
+            scope |= {f"kind_{v}": kind, e: encode}
+            taken.append(f"    {v} = g{number}[{name!r}]\n")
+            checks.append(f"{v}.__class__ is kind_{v}")
+            usual = _INLINE[plain].format(v=v) + " else " if plain in _INLINE else ""
+            values.append(f"{v} if {usual}{e}({v})" if usual else f"{e}({v})")
+    return cast(
+        ValuesBinder,
+        _compile(
+            f"def bind({', '.join(f'g{number}' for number in range(len(groups)))}):\n"
+            f"{''.join(taken)}"
+            f"    if {' and '.join(checks) or True}:\n"
+            f"        try:\n"
+            f"            return [{', '.join(values)}]\n"
+            f"        except refused:\n"
+            f"            pass\n"
+            f"    return None\n",
+            scope,
+            "bind",
+        ),
+    )
 
 
 def _bound(dialect: Dialect, column: ColumnSpec, v: str, encode: str) -> str:

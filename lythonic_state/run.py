@@ -11,8 +11,8 @@ import sqlite3
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
@@ -20,7 +20,20 @@ from typing_extensions import TypeVar
 from .dialects import POSTGRES, POSTGRES_BEFORE_17, SQLITE, Dialect
 from .drivers import sqlite as sqlite_driver
 from .errors import DatabaseError, TransactionError, as_driver_error
-from .op import Access, Op, Statement, Step, control, guarded, guarded_late
+from .op import (
+    Access,
+    Op,
+    Single,
+    Statement,
+    Step,
+    as_op,
+    control,
+    gathered,
+    guarded,
+    guarded_late,
+    guarded_single,
+    settled,
+)
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -70,13 +83,23 @@ else:
     # a real type, so that signatures with it can be inspected (FastAPI does, and so do nodes)
     AsyncConnection = AsyncSqlite | AsyncPostgres
 AnyConnection: TypeAlias = SyncConnection | AsyncConnection
-Verb: TypeAlias = Callable[..., Op[Any]]
+Stop: TypeAlias = Callable[[], Awaitable[None]]
+Verb: TypeAlias = Callable[..., Op[Any] | Single]
 
 # --- the loops ------------------------------------------------------------------------------
 
 
-def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -> T:
+def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T] | Single) -> T:
     """Runs an Op on a sync connection; errors of the database are thrown into it."""
+    value: T = settled(_drive(execute, conn, op))
+    return value
+
+
+def _drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[Any] | Single) -> Any:
+    if isinstance(op, tuple):
+        statement, params, finish = op
+        result = execute(conn, statement, params)
+        return result if finish is None else finish(result)
     try:
         statement, params = op.send(None)
         while True:
@@ -87,20 +110,26 @@ def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -
             else:
                 statement, params = op.send(result)
     except StopIteration as done:
-        value: T = done.value
-        return value
+        return done.value
 
 
-async def drive_async(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T]) -> T:
+async def drive_async(
+    execute: Callable[[Any, Statement, Any], Any],
+    conn: Any,
+    made: Op[T] | Single,
+    stopper: Callable[[Any, Statement], Stop | None] | None = None,
+) -> T:
     """Runs an Op on an async connection; once cancelled, it is not interrupted again.
 
     What steers a transaction is never interrupted: a cancellation waits for the next statement,
-    or for the end.
+    or for the end. A statement with which such steps travel has a `stopper`, which brings it to an
+    end: then it has either failed, or is done with all of them.
     """
     from asyncio import CancelledError
 
     from .drivers.worker import finish, finish_first
 
+    op = as_op(made)
     cancelled = False
     waiting: CancelledError | None = None
     try:
@@ -110,11 +139,17 @@ async def drive_async(execute: Callable[[Any, Statement, Any], Any], conn: Any, 
                 if waiting is not None and not _steers(statement):
                     came, waiting = waiting, None
                     raise came
+                stop = None if stopper is None else stopper(conn, statement)
                 executing = execute(conn, statement, params)
                 if cancelled:
                     result = await finish(executing)
                 elif _steers(statement):
                     result, came_now = await finish_first(executing)
+                    waiting = waiting or came_now
+                elif stop is not None:
+                    result, came_now = await finish_first(executing, stop)
+                    if came_now is not None and not _is_ended(statement):
+                        raise came_now
                     waiting = waiting or came_now
                 else:
                     result = await executing
@@ -124,9 +159,9 @@ async def drive_async(execute: Callable[[Any, Statement, Any], Any], conn: Any, 
             else:
                 statement, params = op.send(result)
     except StopIteration as done:
+        value: T = settled(done.value)
         if waiting is not None:
             raise waiting from None
-        value: T = done.value
         return value
 
 
@@ -137,10 +172,15 @@ def _steers(statement: Statement) -> bool:
     )
 
 
+def _is_ended(statement: Statement) -> bool:
+    """Whether the savepoint ends with it, after which nothing can be taken back."""
+    return bool(statement.after) and _steers(statement.after[-1][0])
+
+
 # --- transactions around verbs --------------------------------------------------------------
 
 BEGIN_SQLITE = control(SQLITE.begin)
-BEGIN_POSTGRES = control(POSTGRES.begin)
+BEGIN_POSTGRES = control(POSTGRES.begin, leads=True)
 COMMIT = control("COMMIT")
 ROLLBACK = control("ROLLBACK")
 SAVE = control("SAVEPOINT lythonic_verb")
@@ -157,6 +197,13 @@ _OWN_ROWS_SQLITE: Guard = ((BEGIN_SQLITE,), (), (ROLLBACK,))
 _WHOLE_SQLITE: Guard = ((BEGIN_SQLITE,), (COMMIT,), (ROLLBACK,))
 _OWN_POSTGRES: Guard = ((), (), (ROLLBACK,))
 _WHOLE_POSTGRES: Guard = ((BEGIN_POSTGRES,), (COMMIT,), (ROLLBACK,))
+_WHOLE_OF_PSYCOPG: Guard = ((), (COMMIT,), (ROLLBACK,))
+"""As above, where psycopg begins by itself."""
+_SAVED_POSTGRES: Guard = (
+    (control(SAVE[0].sql, leads=True),),
+    (RELEASE,),
+    (control(RELEASE[0].sql, before=(ROLLBACK_TO,)),),
+)
 
 
 def sqlite_guard(conn: Any, access: Access) -> Guard | None:
@@ -164,7 +211,11 @@ def sqlite_guard(conn: Any, access: Access) -> Guard | None:
     if access in ("read", "scoped"):
         return None
     if _is_open(conn):
+        if access == "whole":
+            raise _already_open()
         return None if access == "write" else _IN_SAVEPOINT
+    if access == "whole":
+        return _WHOLE_SQLITE
     if is_autocommit(conn):
         return None if access == "write" else _WHOLE_SQLITE
     return _OWN_SQLITE if access == "sequence" else _OWN_ROWS_SQLITE
@@ -189,13 +240,25 @@ def is_autocommit(conn: Any) -> bool:
 
 
 def postgres_guard(conn: Any, access: Access) -> Guard | None:
-    """What a verb needs around it on PostgreSQL, in the mode that the connection is in."""
+    """What a verb needs around it on PostgreSQL, in the mode that the connection is in.
+
+    Outside of a savepoint, an error would end the transaction of which the verb is a part.
+    """
     idle = conn.info.transaction_status == 0
     if not idle:
-        return None if access in ("read", "scoped") else _IN_SAVEPOINT
+        if access == "whole":
+            raise _already_open()
+        return None if access in ("read", "scoped") else _SAVED_POSTGRES
     if not conn.autocommit:
-        return _OWN_POSTGRES
+        return _WHOLE_OF_PSYCOPG if access == "whole" else _OWN_POSTGRES
     return None if access in ("read", "write") else _WHOLE_POSTGRES
+
+
+def _already_open() -> TransactionError:
+    return TransactionError(
+        "this connection has a transaction open, and a whole one was asked for; commit or roll "
+        "back first, or leave out commit=True"
+    )
 
 
 def postgres_dialect(conn: Any) -> Dialect:
@@ -210,15 +273,22 @@ def postgres_dialect(conn: Any) -> Dialect:
     return POSTGRES if conn.info.server_version >= 170000 else POSTGRES_BEFORE_17
 
 
-def _op(
-    access: Access, verb: Verb, dialect: Dialect, args: tuple[Any, ...], guard: Guard | None
-) -> Op[Any]:
-    op = verb(dialect, *args)
+def _sqlite_op(access: Access, made: Op[Any] | Single, guard: Guard | None) -> Op[Any] | Single:
     if guard is None:
-        return op
-    # on PostgreSQL even a SELECT that fails or is cancelled takes its transaction with it
-    late = access == "late" and dialect.name == "sqlite"
-    return guarded_late(op, *guard) if late else guarded(op, *guard)
+        return made
+    op = as_op(made)
+    return guarded_late(op, *guard) if access == "late" else guarded(op, *guard)
+
+
+def _postgres_op(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -> Op[Any] | Single:
+    made = verb(postgres_dialect(conn), *args)
+    guard = postgres_guard(conn, access)
+    if guard is None:
+        return made if isinstance(made, tuple) else gathered(made)
+    if guard is _SAVED_POSTGRES and isinstance(made, tuple):
+        return gathered(guarded_single(made, *guard))
+    # even a SELECT that fails or is cancelled takes its transaction with it, so "late" is no case
+    return gathered(guarded(as_op(made), *guard))
 
 
 # --- transaction blocks ---------------------------------------------------------------------
@@ -242,11 +312,9 @@ BLOCKS: dict[int, Block] = {}
 def current_owner() -> Any:
     """The running task, or the thread where there is none."""
     asyncio = sys.modules.get("asyncio")
-    task = None
-    if asyncio is not None:
-        with suppress(RuntimeError):  # no loop runs in this thread
-            task = asyncio.current_task()
-    return task if task is not None else threading.get_ident()
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return asyncio.current_task() or threading.get_ident()
+    return threading.get_ident()
 
 
 def check_block(conn: Any) -> None:
@@ -267,8 +335,14 @@ def run(conn: Any, access: Access, verb: Verb, *args: Any) -> Any:
     if conn.__class__ is sqlite3.Connection:
         if BLOCKS:
             check_block(conn)
-        if access == "read":
-            return drive(sqlite_driver.execute, conn, verb(SQLITE, *args))
+        if access == "read" or (access == "write" and _is_open(conn)):
+            # nothing is around it: most verbs come this way, so it is kept short
+            made = verb(SQLITE, *args) if args else verb(SQLITE)
+            if isinstance(made, tuple):
+                statement, params, finish = made
+                result = sqlite_driver.execute(conn, statement, params)
+                return result if finish is None else finish(result)
+            return drive(sqlite_driver.execute, conn, made)
         return run_sqlite(conn, access, verb, args)
     return runner_of(conn)(conn, access, verb, args)
 
@@ -279,15 +353,29 @@ Runner: TypeAlias = Callable[[Any, Access, Verb, tuple[Any, ...]], Any]
 def run_sqlite(conn: sqlite3.Connection, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
     if BLOCKS:
         check_block(conn)
-    guard = sqlite_guard(conn, access)
-    op = _op(access, verb, SQLITE, args, guard)
+    guard = None if access == "read" else sqlite_guard(conn, access)
+    made = verb(SQLITE, *args)
     if guard is not _OWN_ROWS_SQLITE:
-        return drive(sqlite_driver.execute, conn, op)
+        return drive(sqlite_driver.execute, conn, _sqlite_op(access, made, guard))
     before = conn.total_changes
-    value = drive(sqlite_driver.execute, conn, op)
+    if isinstance(made, tuple):
+        value = _begun(conn, made)
+    else:
+        value = drive(sqlite_driver.execute, conn, _sqlite_op(access, made, guard))
     if conn.total_changes == before:
         conn.rollback()
     return value
+
+
+def _begun(conn: sqlite3.Connection, single: Single) -> Any:
+    """One statement in a transaction that it begins: the same as with the guard around it."""
+    sqlite_driver.execute(conn, *BEGIN_SQLITE)
+    try:
+        return drive(sqlite_driver.execute, conn, single)
+    except BaseException:
+        with suppress(DatabaseError):  # the database has given the transaction up by itself
+            sqlite_driver.execute(conn, *ROLLBACK)
+        raise
 
 
 class _Hop:
@@ -305,6 +393,7 @@ class _Hop:
         self.undoing = False
         self.guard: Guard | None = None
         self.began_with: int | None = None
+        self.finish: Callable[[Any], Any] | None = None
 
     def __call__(self) -> Any:
         if self.cancelled:
@@ -312,13 +401,21 @@ class _Hop:
         raw = self.raw
         guard = self.guard = sqlite_guard(raw, self.access)
         before = raw.total_changes
-        op = _op(self.access, self.verb, SQLITE, self.args, guard)
-        value = drive(self._execute, raw, op)
+        made = self.verb(SQLITE, *self.args)
+        if isinstance(made, tuple) and self.access not in ("read", "scoped"):
+            statement, params, self.finish = made
+            made = statement, params, None
+        value = _drive(self._execute, raw, _sqlite_op(self.access, made, guard))
         if guard is _OWN_ROWS_SQLITE and raw.total_changes == before:
             raw.rollback()
         elif guard is _OWN_SQLITE or guard is _OWN_ROWS_SQLITE:
             self.began_with = raw.total_changes
         return value
+
+    def told(self, value: Any) -> Any:
+        """The verb's value, after its models have been told: it came through, and stands."""
+        value = settled(value)
+        return value if self.finish is None else self.finish(value)
 
     def _execute(self, raw: sqlite3.Connection, statement: Statement, params: Any) -> Any:
         result = sqlite_driver.execute(raw, statement, params, self.watch)
@@ -349,12 +446,13 @@ async def run_aiosqlite(
     raw, in_thread = hooked
     hop = _Hop(raw, conn, access, verb, args)
     try:
-        return await in_thread(hop)
+        value = await in_thread(hop)
     except CancelledError:
         hop.cancelled = True
         with suppress(ValueError):  # somebody closed the connection meanwhile
             await worker.finish(in_thread(hop.undo))
         raise
+    return hop.told(value)
 
 
 async def _run_public(
@@ -365,7 +463,7 @@ async def _run_public(
 
     async with _lock_of(conn):
         guard = sqlite_guard(conn, access)
-        op = _op(access, verb, SQLITE, args, guard)
+        op = _sqlite_op(access, verb(SQLITE, *args), guard)
         _is_open(conn)
         before = conn.total_changes
         value = await drive_async(worker.execute, conn, op)
@@ -400,18 +498,22 @@ def run_postgres(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -
     if BLOCKS:
         check_block(conn)
     with _thread_lock_of(conn):
-        op = _op(access, verb, postgres_dialect(conn), args, postgres_guard(conn, access))
-        return drive(postgres.execute, conn, op)
+        if conn.pgconn.pipeline_status:
+            postgres.settle(conn)
+        return drive(postgres.execute, conn, _postgres_op(conn, access, verb, args))
 
 
 async def run_postgres_async(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
     from .drivers import postgres
+    from .drivers.worker import finish
 
     if BLOCKS:
         check_block(conn)
     async with _lock_of(conn):
-        op = _op(access, verb, postgres_dialect(conn), args, postgres_guard(conn, access))
-        return await drive_async(postgres.execute_async, conn, op)
+        if conn.pgconn.pipeline_status:
+            await finish(postgres.settle_async(conn))
+        op = _postgres_op(conn, access, verb, args)
+        return await drive_async(postgres.execute_async, conn, op, postgres.stopper)
 
 
 _RUNNERS: dict[type, Runner] = {sqlite3.Connection: run_sqlite}
@@ -484,15 +586,22 @@ def _stream(
     check_block(conn)
     if isinstance(conn, sqlite3.Connection):
         chunks = sqlite_driver.stream(conn, statement, params, batch)
+        turn: Any = nullcontext()
     else:
         from .drivers import postgres
 
         chunks = postgres.stream(conn, before, statement, params, batch)
+        turn = _thread_lock_of(conn)
     try:
-        for chunk in chunks:
+        while True:
+            with turn:  # psycopg cannot fetch in the middle of another verb's pipeline
+                chunk = next(chunks, None)
+            if chunk is None:
+                break
             yield from chunk
     finally:
-        chunks.close()
+        with turn:
+            chunks.close()
 
 
 async def _stream_async(
@@ -503,13 +612,20 @@ async def _stream_async(
         from .drivers import worker
 
         chunks = worker.stream(conn, statement, params, batch)
+        turn: Any = nullcontext()
     else:
         from .drivers import postgres
 
         chunks = postgres.stream_async(conn, before, statement, params, batch)
+        turn = _lock_of(conn)
     try:
-        async for chunk in chunks:
+        while True:
+            async with turn:
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                break
             for item in chunk:
                 yield item
     finally:
-        await chunks.aclose()
+        async with turn:
+            await chunks.aclose()

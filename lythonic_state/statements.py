@@ -6,7 +6,7 @@ statements run, is decided in `ops.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from .codecs import INT_MAX, Codec, Encoder
+from .codecs import INT_MAX, Codec
 from .dialects import Dialect
-from .errors import FilterError, InvalidValue
+from .errors import FilterError
 from .filters import (
     Comparison,
     Compiler,
@@ -29,7 +29,17 @@ from .filters import (
     ordering,
 )
 from .op import Row, Statement
-from .rows import Binder, OnInvalid, binder, lenient_reader, read_one, reader
+from .rows import (
+    Binder,
+    OnInvalid,
+    ValueBinder,
+    ValuesBinder,
+    binder,
+    lenient_reader,
+    read_one,
+    reader,
+    values_binder,
+)
 from .table import ColumnSpec, Table
 
 Build = Callable[[], Statement]
@@ -68,7 +78,7 @@ def key_where(table: Table, dialect: Dialect, scoped: bool) -> str:
 
 
 def load(table: Table, dialect: Dialect, scoped: bool) -> tuple[Statement, Callable[[Row], Any]]:
-    """SELECT of one row by its primary key, and what makes a model of it."""
+    """SELECT of one row by its primary key, and what makes a model of it, and None of None."""
     found = table.cache.get((dialect.name, "load", scoped))
     if found is None:
         text = select_text(table, dialect) + key_where(table, dialect, scoped)
@@ -82,7 +92,7 @@ def insert(table: Table, dialect: Dialect, *, with_key: bool) -> tuple[Statement
     found = table.cache.get((dialect.name, "insert", with_key))
     if found is None:
         columns = table.columns if with_key else _without_generated(table)
-        text = _insert_text(table, dialect, columns)
+        text = insert_text(table, dialect, columns)
         statement = Statement(text, "count")
         if not with_key and table.generated is not None:
             if dialect.name != "sqlite":
@@ -99,7 +109,7 @@ def insert_or_ignore(table: Table, dialect: Dialect, *, with_key: bool) -> tuple
 
     def build() -> Statement:
         key = ", ".join(dialect.read(column) for column in table.need_key())
-        text = f"{_insert_text(table, dialect, columns)} ON CONFLICT DO NOTHING RETURNING {key}"
+        text = f"{insert_text(table, dialect, columns)} ON CONFLICT DO NOTHING RETURNING {key}"
         return Statement(text, "one")
 
     statement = cached(table, dialect, ("insert_or_ignore", with_key), build)
@@ -110,7 +120,7 @@ def insert_many(table: Table, dialect: Dialect, *, ignore: bool) -> Statement:
     """INSERT of whole rows, keys included, once for each row of values."""
 
     def build() -> Statement:
-        text = _insert_text(table, dialect, table.columns)
+        text = insert_text(table, dialect, table.columns)
         return Statement(text + " ON CONFLICT DO NOTHING" if ignore else text, "many")
 
     return cached(table, dialect, ("insert_many", ignore), build)
@@ -134,7 +144,7 @@ def upsert(
 
     def build() -> Statement:
         target = ", ".join(dialect.column(column) for column in on)
-        text = f"{_insert_text(table, dialect, columns)} ON CONFLICT ({target}) DO "
+        text = f"{insert_text(table, dialect, columns)} ON CONFLICT ({target}) DO "
         if update:
             sets = ", ".join(f"{dialect.column(c)} = excluded.{dialect.column(c)}" for c in update)
             text += f"UPDATE SET {sets}"
@@ -158,21 +168,30 @@ def upsert(
     return cached(table, dialect, key, build), binder(table, dialect, columns)
 
 
+def save(table: Table, dialect: Dialect) -> tuple[Statement, Binder]:
+    """The upsert of one row with a key, by this key."""
+    found = table.cache.get((dialect.name, "save"))
+    if found is None:
+        found = table.cache[dialect.name, "save"] = upsert(
+            table, dialect, table.primary_key, table.writable, with_key=True, returning=False
+        )
+    return cast("tuple[Statement, Binder]", found)
+
+
 def update_row(
     table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...], scoped: bool
-) -> Statement:
-    """UPDATE of these columns in the row with this key; values, then key, then scope."""
-
-    def build() -> Statement:
+) -> tuple[Statement, Binder]:
+    """UPDATE of these columns in one row, whose key and scope are bound after their values."""
+    key = (dialect.name, "update", columns, scoped)
+    found = table.cache.get(key)
+    if found is None:
         sets = ", ".join(
             f"{dialect.column(column)} = {dialect.bind(column.codec)}" for column in columns
         )
-        return Statement(
-            f"UPDATE {dialect.quote(table.name)} SET {sets}{key_where(table, dialect, scoped)}",
-            "count",
-        )
-
-    return cached(table, dialect, ("update", columns, scoped), build)
+        where = key_where(table, dialect, scoped)
+        statement = Statement(f"UPDATE {dialect.quote(table.name)} SET {sets}{where}", "count")
+        found = table.cache[key] = statement, binder(table, dialect, columns)
+    return cast("tuple[Statement, Binder]", found)
 
 
 def delete_row(table: Table, dialect: Dialect, scoped: bool) -> Statement:
@@ -201,34 +220,31 @@ NEAR = 1000
 
 
 def pass_keys(table: Table, dialect: Dialect) -> Statement:
-    """PostgreSQL: makes generated keys go on after an explicitly given one, if that is near.
+    """PostgreSQL: makes generated keys go on after an explicitly given one, which is bound.
 
-    Returns how far it was ahead. nextval never goes back, whoever else draws keys meanwhile.
+    To one that is near, key by key is drawn: nextval never goes back, whoever else draws keys
+    meanwhile. To one far ahead it leaps: setval could take back what another leap has set, so they
+    take turns until their commit.
     """
-    return Statement(
-        "SELECT gap, (SELECT max(drawn) FROM (SELECT nextval(sequence) AS drawn "
-        f"FROM generate_series(1, CASE WHEN gap > {NEAR} THEN 0 ELSE gap END)) AS d) FROM "
-        "(SELECT sequence, %s::bigint - coalesce(pg_sequence_last_value(sequence), 0) AS gap "
-        f"FROM (SELECT {_sequence(table, dialect)} AS sequence) AS s) AS g",
-        "one",
-        control=True,
-    )
 
+    def build() -> Statement:
+        last = "coalesce(pg_sequence_last_value(sequence), 0)"
+        return Statement(
+            f"WITH given AS MATERIALIZED (SELECT sequence, key, key - {last} AS gap FROM "
+            f"(SELECT {_sequence(table, dialect)} AS sequence, %s::bigint AS key) AS s), "
+            "turn AS MATERIALIZED (SELECT sequence, key, "
+            "pg_advisory_xact_lock(1819896936, sequence::oid::int)::text AS taken "
+            f"FROM given WHERE gap > {NEAR}) "
+            "SELECT (SELECT max(nextval(sequence)) FROM given, "
+            f"generate_series(1, CASE WHEN gap > {NEAR} THEN 0 ELSE gap END)), "
+            "(SELECT setval(sequence, key) FROM turn "
+            f"WHERE {last} < key + length(taken))",
+            "none",
+            control=True,
+            leads=True,
+        )
 
-def leap_keys(table: Table, dialect: Dialect) -> Statement:
-    """PostgreSQL: `pass_keys` for a key far ahead, bound twice.
-
-    setval could take back what another leap has set, so they take turns until their commit.
-    """
-    return Statement(
-        "WITH turn AS MATERIALIZED (SELECT sequence, "
-        "pg_advisory_xact_lock(1819896936, sequence::oid::int)::text AS taken "
-        f"FROM (SELECT {_sequence(table, dialect)} AS sequence) AS s) "
-        "SELECT setval(sequence, %s::bigint) FROM turn "
-        "WHERE coalesce(pg_sequence_last_value(sequence), 0) < %s::bigint + length(taken)",
-        "none",
-        control=True,
-    )
+    return cached(table, dialect, ("pass_keys",), build)
 
 
 def _sequence(table: Table, dialect: Dialect) -> str:
@@ -242,7 +258,7 @@ def _without_generated(table: Table) -> tuple[ColumnSpec, ...]:
     return tuple(column for column in table.columns if column is not table.generated)
 
 
-def _insert_text(table: Table, dialect: Dialect, columns: Sequence[ColumnSpec]) -> str:
+def insert_text(table: Table, dialect: Dialect, columns: Sequence[ColumnSpec]) -> str:
     if not columns:
         return f"INSERT INTO {dialect.quote(table.name)} DEFAULT VALUES"
     names = ", ".join(dialect.column(column) for column in columns)
@@ -275,15 +291,17 @@ def select(
     key = _select_key(dialect, query, scope is not None)
     found = table.cache.get(key) if key is not None else None
     if found is not None:
-        values = found.values(query.filters.values())
+        values = found.bind(query.filters)
         if values is not None:
             if scope is not None and table.scope is not None:
                 values.insert(0, dialect.encoder(table.scope.codec)(scope))
-            return found.statement, values + limits(query)
+            if query.limit is not None or query.offset is not None:
+                values += limits(query)
+            return found.statement, values
     statement, params = _select(table, dialect, query, scope_value)
     if key is not None and is_plain(query):
         binders = filter_binders(table, dialect, query)
-        table.cache[key] = Prepared(statement, query.filters.values(), binders)
+        table.cache[key] = Prepared(statement, values_binder(binders))
     return statement, params
 
 
@@ -318,47 +336,32 @@ def is_plain(query: Query, *values: Any) -> bool:
     return True
 
 
-class Prepared:
-    """A statement whose text is known for values of these classes, and what binds them."""
+class Prepared(NamedTuple):
+    """A statement whose text is known for values of certain classes.
 
-    __slots__ = ("_binders", "_kinds", "statement")
+    `bind` gives the values as they are bound; None where one is of another class, or is not
+    accepted, so that the statement is built anew (and the error worded there).
+    """
 
-    def __init__(
-        self, statement: Statement, values: Iterable[Any], binders: Sequence[Encoder]
-    ) -> None:
-        self.statement = statement
-        self._kinds = [value.__class__ for value in values]
-        self._binders = binders
-
-    def values(self, given: Iterable[Any]) -> list[Any] | None:
-        """The values as they are bound; None where one is of another class, or is not accepted,
-        so that the statement is built anew (and the error worded there)."""
-        found: list[Any] = []
-        for value, kind, bind in zip(given, self._kinds, self._binders, strict=True):
-            if value.__class__ is not kind:
-                return None
-            try:
-                found.append(bind(value))
-            except (FilterError, InvalidValue):
-                return None
-        return found
+    statement: Statement
+    bind: ValuesBinder
 
 
-def filter_binders(table: Table, dialect: Dialect, query: Query) -> list[Encoder]:
+def filter_binders(table: Table, dialect: Dialect, query: Query) -> dict[str, ValueBinder]:
     """For each keyword filter, what binds its value."""
     nodes = keyword_conditions([Source(table)], query.filters)
     lefts = [node.left for node in nodes if isinstance(node, Comparison)]
-    return [
-        plain_binder(dialect, left.codec, value)
-        or partial(operand, dialect, left.label, left.codec)
-        for left, value in zip(lefts, query.filters.values(), strict=True)
-    ]
+    return {
+        name: plain_binder(dialect, left.codec, value)
+        or ValueBinder(value.__class__, partial(operand, dialect, left.label, left.codec))
+        for left, (name, value) in zip(lefts, query.filters.items(), strict=True)
+    }
 
 
-def plain_binder(dialect: Dialect, codec: Codec, value: Any) -> Encoder | None:
+def plain_binder(dialect: Dialect, codec: Codec, value: Any) -> ValueBinder | None:
     """The encoder itself where a value is of the column's own plain type."""
     if codec.plain in ("int", "str", "bool", "bytes") and value.__class__ is codec.accepts[0]:
-        return dialect.encoder(codec)
+        return ValueBinder(value.__class__, dialect.encoder(codec), codec.plain)
     return None
 
 

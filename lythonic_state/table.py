@@ -11,8 +11,9 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
@@ -92,6 +93,13 @@ class Check:
     sql: str
 
 
+class ColumnCheck(NamedTuple):
+    """A CHECK of a table: its condition, and the column whose field bears it, if one does."""
+
+    sql: str
+    column: str | None = None
+
+
 @dataclass(frozen=True)
 class ColumnName:
     """Gives the column another name than the field's."""
@@ -134,7 +142,7 @@ _PLAIN: dict[str, Callable[[], Marker]] = {
     "UQ": Unique,
     "IX": Index,
 }
-_FK = re.compile(r"FK:\s*([^.]+)\.([^.]+)\s*")
+_FK = r"FK:\s*([^.]+)\.([^.]+)\s*"
 
 
 def split_description(text: str) -> tuple[list[Marker], str]:
@@ -149,7 +157,7 @@ def split_description(text: str) -> tuple[list[Marker], str]:
         token = match[1].strip()
         if token in _PLAIN:
             found.append(_PLAIN[token]())
-        elif reference := _FK.fullmatch(token):
+        elif reference := re.fullmatch(_FK, token):
             found.append(ForeignKey(f"{reference[1].strip()}.{reference[2].strip()}"))
         elif _means_a_marker(token):
             raise SchemaError(
@@ -224,7 +232,7 @@ class Table:
     uniques: tuple[tuple[str, ...], ...]
     """Fields that are unique together, without the scope; the alternative key comes first."""
     indexes: tuple[Index, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[ColumnCheck, ...]
     foreign_keys: tuple[ForeignKeySpec, ...]
     scope: ColumnSpec | None
     scope_context: type[BaseModel] | None
@@ -258,9 +266,15 @@ class Table:
             )
         return self.primary_key
 
-    def values(self, columns: Sequence[ColumnSpec]) -> list[ColumnSpec]:
-        """The columns that may be written to an existing row: neither key nor scope."""
-        return [c for c in columns if not c.primary_key and c is not self.scope]
+    @cached_property
+    def fixed(self) -> tuple[ColumnSpec, ...]:
+        """The columns that are never rewritten: the key and the scope."""
+        return tuple(c for c in self.columns if c.primary_key or c is self.scope)
+
+    @cached_property
+    def writable(self) -> tuple[ColumnSpec, ...]:
+        """The columns that may be written to an existing row: all others."""
+        return tuple(c for c in self.columns if c not in self.fixed)
 
 
 def build_table(
@@ -295,7 +309,7 @@ class _Builder:
         self.columns: list[ColumnSpec] = []
         self.uniques: list[tuple[str, ...]] = []
         self.indexes: list[Index] = []
-        self.checks: list[Check] = []
+        self.checks: list[ColumnCheck] = []
         self.references: list[tuple[str, ForeignKey]] = []
         self.transient: set[str] = set()
 
@@ -354,8 +368,6 @@ class _Builder:
                     renamed_from = old
                 case ForeignKey():
                     self.references.append((name, marker))
-                case Check():
-                    self.checks.append(marker)
                 case Unique(fields) | Index(fields) if fields:
                     self._fail(name, f"{marker} names fields; that form belongs in constraints=[…]")
                 case Unique():
@@ -364,6 +376,7 @@ class _Builder:
                     self.indexes.append(Index(name, where=marker.where))
                 case _:
                     pass
+        self.checks += [ColumnCheck(m.sql, column_name) for m in markers if isinstance(m, Check)]
         if not column_name or "\0" in column_name:
             self._fail(name, f"{column_name!r} cannot be a column's name")
         if alt_key and nullable:
@@ -409,8 +422,8 @@ class _Builder:
         renamed_from = None
         for constraint in self.constraints:
             match constraint:
-                case Check():
-                    self.checks.append(constraint)
+                case Check(sql):
+                    self.checks.append(ColumnCheck(sql))
                     continue
                 case RenamedFrom(old):
                     renamed_from = old
@@ -554,7 +567,7 @@ def table_of(model: type[BaseModel]) -> Table:
     Raises:
         SchemaError: it has none, being abstract or not yet complete.
     """
-    found: Table | None = model.__dict__.get("__table__")
+    found: Table | None = getattr(model, "__table__", None)  # each class has one of its own
     if found is not None:
         return found
     build = getattr(model, "__build_table__", None)

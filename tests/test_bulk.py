@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any
+from weakref import ReferenceType, ref
 
 import pytest
 from pydantic import Field
@@ -208,6 +209,27 @@ async def test_a_generator_may_read_from_the_same_connection(sync_db: Database) 
     doubled = (Word(text=word.text * 2) for word in Word.select(sync_db.conn))
     assert Word.insert_many(sync_db.conn, doubled) == 3
     assert [text for _, text in await texts(sync_db)] == ["a", "b", "c", "aa", "bb", "cc"]
+
+
+@pytest.mark.parametrize("verb", ["insert_many", "save_many"])
+async def test_what_nobody_else_holds_is_not_kept_for_its_key(sync_db: Database, verb: str) -> None:
+    await sync_db.create(Word)
+    made: list[ReferenceType[Word]] = []
+    held: list[Word] = []
+
+    def source() -> Iterator[Word]:
+        for n in range(6000):
+            word = Word(text=f"{n:04}")
+            made.append(ref(word))
+            if n % 1500 == 0:
+                held.append(word)
+            yield word
+            if n % 1000 == 0:
+                assert sum(loose() is not None for loose in made[:-3000]) <= len(held)
+
+    assert getattr(Word, verb)(sync_db.conn, source()) == 6000
+    assert [word.word_id for word in held] == [1, 1501, 3001, 4501]
+    await sync_db.rollback()
 
 
 async def test_a_thousand_rows_take_a_few_statements(db: Database) -> None:

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from lythonic_state import (
     ConstraintViolation,
+    DatabaseError,
     DbModel,
     TransactionError,
     open_db,
@@ -196,6 +197,85 @@ async def test_other_verbs_on_the_connection_are_untouched_by_a_cancelled_one(
         assert [code for code in codes if code.startswith("o")] == ["o0", "o1", "o2"], steps
         assert len([code for code in codes if code.startswith("n")]) in (0, 50), steps
         await db.rollback()
+
+
+# --- while PostgreSQL waits for a lock ------------------------------------------------------
+
+only_postgres = pytest.mark.parametrize("colour", ["postgres-async"])
+
+
+async def cancelled_while_waiting(running: Any, holder: Database, times: int = 1) -> None:
+    """Cancels a verb that waits for a lock, as often as said."""
+    task = asyncio.ensure_future(running)
+    asked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with asyncio.timeout(20):
+        waiting = 0
+        while not waiting:
+            ((waiting,),) = await holder.execute(asked)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@only_postgres
+async def test_a_write_that_waits_is_cancelled_and_its_transaction_stays_usable(
+    async_db: Database,
+) -> None:
+    db = async_db
+    await db.create(Item)
+    await start(db)
+    async with db.second() as holder:
+        await holder(Item.update_where(holder.conn, {"hits": 1}, code="a"))
+        await db(Item(code="pending").save(db.conn))
+        waiting = Item(item_id=1, code="a", hits=3)
+        for write in (
+            Item.update_where(db.conn, {"hits": 2}, code="a"),
+            waiting.save(db.conn),
+            Item.save_many(db.conn, [Item(code="new"), waiting]),
+        ):
+            await cancelled_while_waiting(write, holder, times=3)
+            assert await stored(db) == [*START, ("pending", 0)]
+            assert not await has_savepoint(db)
+        await db.commit()
+        await holder.rollback()
+    assert await stored(db) == [*START, ("pending", 0)]
+
+
+async def has_savepoint(db: Database) -> bool:
+    """Whether a verb has left its savepoint in the open transaction."""
+    try:
+        async with db.transaction():
+            await db.execute("RELEASE SAVEPOINT lythonic_verb")
+    except psycopg.errors.InvalidSavepointSpecification:
+        return False
+    return True
+
+
+@only_postgres
+async def test_a_cancelled_read_needs_a_block_around_it_for_the_transaction_to_stay_usable(
+    async_db: Database,
+) -> None:
+    db = async_db
+    await db.create(Item)
+    await start(db)
+
+    async def read_in_a_block() -> None:
+        async with transaction(db.conn):
+            await Item.select(db.conn)
+
+    async with db.second() as holder:
+        await holder.execute('LOCK TABLE "Item"')
+        await db.execute("CREATE TABLE pending ()")
+        await cancelled_while_waiting(read_in_a_block(), holder)
+        assert await db.execute("SELECT * FROM pending") == []
+        await cancelled_while_waiting(Item.select(db.conn), holder)
+        await holder.rollback()
+    with pytest.raises(DatabaseError, match="roll back, or put what may fail into a transaction"):
+        await Item.select(db.conn)
+    await db.rollback()
+    assert await stored(db) == START
 
 
 # --- blocks and streams ---------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from pydantic import Field
 
 from lythonic_state import (
+    ConstraintViolation,
     DatabaseBusy,
     DatabaseError,
     DbModel,
@@ -255,6 +256,31 @@ async def test_leaving_after_reads_says_nothing(db: Database) -> None:
         assert await db(Item.select(conn)) == []
         await db(Item.update_where(conn, {"body": b"x"}, code="nobody"))
         assert await db(Item.load_by_id(conn, 1)) is None
+
+
+async def test_leaving_after_a_write_that_was_refused_says_nothing(db: Database) -> None:
+    await db.create(Item)
+    await db(Item(code="a").save(db.conn))
+    await db.commit()
+    async with opened(db) as conn:
+        assert await db(Item.exists(conn, code="a"))
+        with pytest.raises(ConstraintViolation):
+            await db(Item(code="a").save(conn))
+        assert await db(Item.select_count(conn)) == 1
+
+
+async def test_leaving_after_a_write_beside_a_refused_one_warns(db: Database) -> None:
+    await db.create(Item)
+
+    async def write_twice() -> None:
+        async with opened(db) as conn:
+            await db(Item(code="a").save(conn))
+            with pytest.raises(ConstraintViolation):
+                await db(Item(code="a").save(conn))
+
+    with pytest.warns(UncommittedWarning):
+        await write_twice()
+    assert await codes(db) == []
 
 
 async def test_leaving_after_a_commit_or_a_rollback_says_nothing(db: Database) -> None:

@@ -142,6 +142,7 @@ def test_a_foreign_key_has_an_index_unless_one_begins_with_it() -> None:
         b: int = Field(description="(FK:Author.author_id)")
         c: int = Field(description="(FK:Author.author_id) (IX)")
         d: Annotated[int, Index(where="d > 1"), ForeignKey("Author.author_id")]
+        e: Annotated[int | None, Index(where="e IS NOT NULL"), ForeignKey("Author.author_id")]
         year: int
 
     text = Schema([Author, Child]).ddl()
@@ -150,6 +151,7 @@ def test_a_foreign_key_has_an_index_unless_one_begins_with_it() -> None:
         '"Child" ("a", "year");',
         '"Child" ("c");',
         '"Child" ("d") WHERE d > 1;',
+        '"Child" ("e") WHERE e IS NOT NULL;',
         '"Child" ("year", "b");',
         '"Child" ("b");',
         '"Child" ("d");',
@@ -276,7 +278,7 @@ def _write(dialect: Any, text: str) -> Op[Any]:
         ("mood = 'worse'", ("mood",)),
         ('"le.vel" = 3', ("le.vel",)),
         ("sure = FALSE", ("sure",)),
-        ("size = 3", ()),
+        ("size = 3", ("size",)),
     ],
 )
 async def test_a_value_that_is_no_choice_is_refused_and_the_column_named(

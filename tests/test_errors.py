@@ -16,9 +16,13 @@ from lythonic_state import (
     ConstraintViolation,
     DatabaseError,
     DbModel,
+    InvalidValue,
     StateError,
     Unique,
+    col,
     errors,
+    select_columns,
+    sum_,
 )
 from tests.databases import Database
 
@@ -113,7 +117,7 @@ CASES: dict[str, Case] = {
     "composite unique": (Plain(left="a", right="b"), "Plain", "unique", ("left", "right")),
     "primary key": (Plain(plain_id=1), "Plain", "unique", ("plain_id",)),
     "foreign key": (Plain(parent_id=9), "Plain", "foreign key", ("parent_id",)),
-    "check": (Plain(small=10), "Plain", "check", ()),
+    "check": (Plain(small=10), "Plain", "check", ("small",)),
     "table's check": (Plain(low=1), "Plain", "check", ()),
     "not null": (
         Plain.construct_trusted(low=None), "Plain", "not null", ("low",)
@@ -275,3 +279,28 @@ async def test_errors_that_are_not_the_databases_stay_themselves(db: Database) -
         await db(Strict.select(db.conn, on_invalid=fail))
     assert caught.value is stop
     assert stop.__cause__ is None
+
+
+async def test_what_an_int_cannot_hold_is_an_invalid_value_and_changes_nothing(
+    db: Database,
+) -> None:
+    await db.create(Parent, Plain)
+    row = await db(Plain(low=2**62, high=2**62).save(db.conn))
+    await db(Plain(low=2**62, high=2**63 - 1).save(db.conn))
+    for values in ({"high": col(Plain.high) + 2**62}, {"high": col(Plain.high) * 2}):
+        with pytest.raises(InvalidValue, match="beyond 64 bits") as caught:
+            await db(Plain.update_where(db.conn, values, all_rows=True))
+        error: Any = caught.value
+        if db.dialect == "sqlite":
+            assert "Plain.high" in str(error)
+            assert isinstance(error, sqlite3.IntegrityError)
+        else:
+            assert isinstance(error, psycopg.DataError)
+    await db(row.refresh(db.conn))
+    assert row.high == 2**62
+    if db.dialect == "sqlite":
+        with pytest.raises(InvalidValue, match="beyond 64 bits") as caught:
+            await db(select_columns(db.conn, sum_(Plain.high)))
+        assert isinstance(caught.value, sqlite3.OperationalError)
+    else:
+        assert await db(select_columns(db.conn, sum_(Plain.high))) == [(2**62 + 2**63 - 1,)]

@@ -997,6 +997,43 @@ async def test_columns_compare_with_columns(db: Database) -> None:
             await ids(condition())
 
 
+async def test_a_value_may_stand_before_a_column(db: Database) -> None:
+    await db.create(Stock)
+    span = timedelta(hours=1)
+    row = Stock(hits=3, goal=4, rate=1.5, price=Decimal("1.50"), span=span)
+    await db(row.save(db.conn))
+    hits, rate, price = col(Stock.hits), col(Stock.rate), col(Stock.price)
+    conditions = [
+        1 + hits == 4,
+        10 - hits == 7,
+        10 - (1 + hits) == 6,
+        2 * hits == 6,
+        (2 * hits) - hits == 3,
+        2 * (10 - hits) == 14,
+        10 - hits == 11 - col(Stock.goal),
+        2.0 * rate == 3.0,
+        4.0 - rate == 2.5,
+        Decimal("2.25") - price == Decimal("0.75"),
+        Decimal("0.25") + price == Decimal("1.75"),
+        timedelta(hours=3) - col(Stock.span) == timedelta(hours=2),
+    ]
+    for place, condition in enumerate(conditions):
+        assert await db(Stock.select_count(db.conn, condition)) == 1, place
+        assert await db(Stock.select_count(db.conn, ~condition)) == 0, place
+    await db(Stock.update_where(db.conn, {"hits": 100 - hits, "rate": 2.0 * rate}, hits=3))
+    await db(row.refresh(db.conn))
+    assert (row.hits, row.rate) == (97, 3.0)
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: "x" + col(Stock.name), "arithmetic needs"),
+        (lambda: 2 * price, "cannot be multiplied"),
+        (lambda: Stock.select_count(db.conn, 1.5 * hits == 3), "compares with int"),
+        (lambda: Stock.select_count(db.conn, Decimal("0.001") - price == 1), "decimal places"),
+    ]
+    for make, message in wrong:
+        with pytest.raises(FilterError, match=message):
+            await db(make())
+
+
 async def test_update_where_computes_in_the_database(db: Database) -> None:
     await db.create(Stock)
     row = await db(

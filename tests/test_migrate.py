@@ -148,7 +148,12 @@ ADDING = {
     "column with a check": Case(
         one(),
         one(x=(Annotated[int, Check("x >= 0")], 0)),
-        [("new column", "x", True), ("new check", None, True)],
+        [("new column", "x", True), ("new check", "x", True)],
+    ),
+    "two columns with a check of one": Case(
+        one(),
+        one(x=(Annotated[int, Check("x < y")], 0), y=(int, 1)),
+        [("new column", "x", True), ("new column", "y", True), ("new check", "x", True)],
     ),
     "two columns with a check": Case(
         one(),

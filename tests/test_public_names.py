@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import lythonic_compose
 import lythonic_state
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -13,9 +14,10 @@ _SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
 _ROW = re.compile(r"^\| `([^`]+)` \| \S", re.MULTILINE)
 
 
-def sections() -> dict[str, str]:
-    """The text of each section by its title."""
-    parts = _SECTION.split(REFERENCE.read_text(encoding="utf-8"))[1:]
+def sections(package: str = "lythonic_state") -> dict[str, str]:
+    """The text of each section of a package's part by its title."""
+    text = REFERENCE.read_text(encoding="utf-8").partition(f"# Reference of {package}\n")[2]
+    parts = _SECTION.split(text.partition("\n# ")[0])[1:]
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -33,6 +35,11 @@ def documented() -> dict[str, str]:
     texts.pop(verbs)
     texts[schema] = texts[schema].partition("| of a `Schema`")[0]
     return entries("".join(texts.values()))
+
+
+def documented_of_compose() -> dict[str, str]:
+    texts = sections("lythonic_compose").values()
+    return entries("".join(re.sub(r"(?m)^\| of a(.*\n)+?(?!\|)", "", text) for text in texts))
 
 
 def signature(name: str, called: Any) -> str:
@@ -81,6 +88,30 @@ def test_every_function_is_written_with_its_signature() -> None:
     assert wrong == {}
 
 
+def test_what_the_reference_names_of_compose_is_there_and_written_with_its_signature() -> None:
+    names = documented_of_compose()
+    assert len(names) > 20
+    assert set(names) <= set(lythonic_compose.__all__)
+    wrong = {
+        name: signature(name, public)
+        for name, shown in names.items()
+        for public in [getattr(lythonic_compose, name)]
+        if "(" in shown or inspect.isfunction(public)
+        if shown != signature(name, public)
+    }
+
+    assert wrong == {}
+
+
+def test_every_method_of_a_namespace_is_written_with_its_signature() -> None:
+    text = sections("lythonic_compose")["Names and namespaces"].partition("| of a `Namespace`")[2]
+
+    assert entries(text) == {
+        name: signature(name, getattr(lythonic_compose.Namespace, name))
+        for name in public_methods(lythonic_compose.Namespace)
+    }
+
+
 def test_every_verb_is_written_with_its_signature() -> None:
     verbs = public_methods(lythonic_state.DbModel)
 
@@ -101,8 +132,9 @@ def test_every_method_of_a_schema_is_written_with_its_signature() -> None:
 def test_every_public_name_has_a_docstring() -> None:
     without = [
         name
-        for name in lythonic_state.__all__
-        for public in [getattr(lythonic_state, name)]
+        for package in (lythonic_state, lythonic_compose)
+        for name in package.__all__
+        for public in [getattr(package, name)]
         if (inspect.isclass(public) or inspect.isfunction(public)) and not inspect.getdoc(public)
     ]
 

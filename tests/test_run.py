@@ -6,7 +6,7 @@ Ops are stepped by hand: they yield a statement, are sent what came back, and re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from pydantic import Field
@@ -22,7 +22,7 @@ from lythonic_state import (
     ops,
 )
 from lythonic_state.dialects import POSTGRES, SQLITE, Dialect
-from lythonic_state.op import Op, Statement, control, guarded, guarded_late
+from lythonic_state.op import Op, Single, Statement, as_op, control, guarded, guarded_late, settled
 from lythonic_state.run import drive, run
 from lythonic_state.statements import Query
 from lythonic_state.table import Table, table_of
@@ -44,7 +44,7 @@ class Pair(DbModel["Pair"]):
 TABLE: Table = table_of(Site)
 
 
-def stepped(op: Op[Any], *results: Any) -> tuple[list[str], list[list[Any]], Any]:
+def stepped(made: Op[Any] | Single, *results: Any) -> tuple[list[str], list[list[Any]], Any]:
     """The SQL and values of an op that is sent these results, and what it returns.
 
     A result that is an exception is raised inside the op, as a driver's error is.
@@ -52,6 +52,7 @@ def stepped(op: Op[Any], *results: Any) -> tuple[list[str], list[list[Any]], Any
     sql: list[str] = []
     values: list[list[Any]] = []
     answers: Iterator[Any] = iter(results)
+    op = as_op(made)
     try:
         statement, params = op.send(None)
         while True:
@@ -64,7 +65,7 @@ def stepped(op: Op[Any], *results: Any) -> tuple[list[str], list[list[Any]], Any
                 statement, params = op.send(answer)
     except StopIteration as done:
         assert list(answers) == [], "the op asked for less than it was sent"
-        return sql, values, done.value
+        return sql, values, settled(done.value)
 
 
 # --- the SQL of verbs -----------------------------------------------------------------------
@@ -94,12 +95,48 @@ def test_save_with_a_key_is_one_upsert_and_on_postgres_passes_the_key() -> None:
         'ON CONFLICT ("site_id") DO UPDATE SET "url" = excluded."url", "hits" = excluded."hits"'
     ]
     assert values == [[4, "/", 0]]
-    sql, _, _ = stepped(ops.save(POSTGRES, TABLE, site, None), 1, (0, None))
-    assert len(sql) == 2
-    assert "nextval" in sql[1]
-    sql, _, _ = stepped(ops.save(POSTGRES, TABLE, site, None), 1, (5000, None), None)
-    assert len(sql) == 3
-    assert "setval" in sql[2]
+    statement, _, _ = cast(Single, ops.save(POSTGRES, TABLE, site, None))
+    ((passing, values),) = statement.after
+    assert "nextval" in passing.sql
+    assert (passing.control, values) == (True, (4,))
+
+
+@pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=lambda d: d.name)
+def test_a_verb_of_one_statement_is_no_more_than_that(dialect: Dialect) -> None:
+    site = Site(site_id=4, url="/")
+    asked = Query(filters={"url": "/"})
+    for made in (
+        ops.load_by_id(dialect, TABLE, 4, None),
+        ops.select(dialect, TABLE, asked, None),
+        ops.first(dialect, TABLE, asked, None),
+        ops.get(dialect, TABLE, asked, None),
+        ops.exists(dialect, TABLE, asked, None),
+        ops.select_count(dialect, TABLE, asked, None),
+        ops.save(dialect, TABLE, Site(url="/"), None),
+        ops.insert(dialect, TABLE, site, True, None),
+        ops.update_own(dialect, TABLE, site, None),
+        ops.patch(dialect, TABLE, site, {"hits": 2}, None),
+        ops.delete_row(dialect, TABLE, site, None),
+        ops.update_where(dialect, TABLE, {"hits": 1}, (), {"url": "/"}, False, None),
+        ops.delete(dialect, TABLE, asked, False, None),
+    ):
+        assert isinstance(made, tuple)
+
+
+def test_sql_is_written_once_for_a_shape_and_values_are_bound_each_time() -> None:
+    def update(hits: Any, url: Any) -> Single:
+        values, filters = {"hits": hits}, {"url": url}
+        return cast(Single, ops.update_where(SQLITE, TABLE, values, (), filters, False, None))
+
+    def count(url: Any) -> Single:
+        return cast(Single, ops.select_count(SQLITE, TABLE, Query(filters={"url": url}), None))
+
+    first, again, other = update(1, "/a"), update(2, "/b"), update(3, None)
+    assert again[0] is first[0]
+    assert list(again[1]) == [2, "/b"]
+    assert other[0].sql == 'UPDATE "Site" SET "hits" = ? WHERE "Site"."url" IS NULL'
+    assert list(other[1]) == [3]
+    assert count("/b")[0] is count("/c")[0] is not count(["/b", "/c"])[0]
 
 
 def test_update_and_delete_find_the_row_by_its_whole_key() -> None:
@@ -159,7 +196,7 @@ def test_a_failing_write_takes_back_what_was_put_into_the_model() -> None:
         lambda site: ops.insert_many(SQLITE, TABLE, [site], "raise", None),
     ):
         site = Site(url="/")
-        op = op_of(site)
+        op = as_op(op_of(site))
         op.send(None)
         with pytest.raises(DatabaseError):
             op.throw(DatabaseError("no"))
@@ -169,17 +206,17 @@ def test_a_failing_write_takes_back_what_was_put_into_the_model() -> None:
 
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=lambda d: d.name)
 def test_mistakes_are_found_before_any_statement(dialect: Dialect) -> None:
-    for op in (
-        ops.delete(dialect, TABLE, Query(), False, None),
-        ops.update_where(dialect, TABLE, {"hits": 1}, Query(), False, None),
-        ops.update_where(dialect, TABLE, {"hist": 1}, Query(filters={"url": "/"}), False, None),
-        ops.upsert(dialect, TABLE, Site(url="/"), ["hits"], None, None),
-        ops.get_or_create(dialect, TABLE, None, {"hits": 1}, None),
-        ops.select(dialect, TABLE, Query(filters={"ulr": "/"}), None),
-        ops.insert_many(dialect, TABLE, [], "replace", None),  # type: ignore[arg-type]  # on purpose
+    for made in (
+        lambda: ops.delete(dialect, TABLE, Query(), False, None),
+        lambda: ops.update_where(dialect, TABLE, {"hits": 1}, (), {}, False, None),
+        lambda: ops.update_where(dialect, TABLE, {"hist": 1}, (), {"url": "/"}, False, None),
+        lambda: ops.upsert(dialect, TABLE, Site(url="/"), ["hits"], None, None),
+        lambda: ops.get_or_create(dialect, TABLE, None, {"hits": 1}, None),
+        lambda: ops.select(dialect, TABLE, Query(filters={"ulr": "/"}), None),
+        lambda: ops.insert_many(dialect, TABLE, [], "replace", None),  # type: ignore[arg-type]  # on purpose
     ):
         with pytest.raises(FilterError):
-            op.send(None)
+            as_op(made()).send(None)
 
 
 # --- what stands around a verb ----------------------------------------------------------------

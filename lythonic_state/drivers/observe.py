@@ -19,7 +19,8 @@ logger = logging.getLogger("lythonic_state")
 class StatementEvent:
     """One executed statement.
 
-    `seconds` is the time until its rows had been fetched, `rows` how many were read or written
+    `seconds` is the time until its rows had been fetched (0 for what PostgreSQL was sent together
+    with another, which has the time of both), `rows` how many were read or written
     (None where it failed or has no number), `control` is True for BEGIN, SAVEPOINT and their like.
     """
 

@@ -6,7 +6,9 @@ The only module that imports psycopg, and only once a connection of it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from operator import methodcaller
 from time import perf_counter
@@ -17,14 +19,16 @@ from psycopg import errors as pg
 from psycopg.rows import tuple_row
 
 from ..errors import (
+    TOO_LARGE,
     ConstraintKind,
     ConstraintViolation,
     DatabaseBusy,
     DatabaseError,
     InvalidValue,
+    TransactionError,
     as_driver_error,
 )
-from ..op import Statement, Step
+from ..op import Statement, Step, control
 from . import observe
 
 FETCH_CHUNK = 100
@@ -42,19 +46,31 @@ def _cursor(conn: Any, **options: Any) -> Any:
 
 
 def execute(conn: psycopg.Connection[Any], statement: Statement, params: Any) -> Any:
-    """What the statement's `fetch` says, raising our errors."""
+    """What the statement's `fetch` says, raising our errors.
+
+    What the statement has before and after it travels with it; nothing takes effect after a step
+    that failed.
+    """
     started = perf_counter()
+    before = (*_own_begin(conn, statement), *statement.before)
     try:
         with _cursor(conn) as cursor:
-            result: Any = None
-            if statement.sql in _ENDS:
-                _ENDS[statement.sql](conn)
-            elif statement.fetch == "many":
-                cursor.executemany(statement.sql, params)
-                result = max(cursor.rowcount, 0)
+            if _is_pipelined(conn, before, statement.after):
+                with conn.pipeline() as pipeline:
+                    for step in before:
+                        if not _queue(conn, pipeline, *step):
+                            _send(conn, conn.cursor(), *step)
+                    _send(conn, cursor, statement, params)
+                    for step in statement.after:
+                        if not _queue(conn, pipeline, *step):
+                            _send(conn, conn.cursor(), *step)
             else:
-                cursor.execute(statement.sql, None if statement.control and not params else params)
-                result = _fetched(cursor, statement)
+                for step in before:
+                    _send(conn, conn.cursor(), *step)
+                _send(conn, cursor, statement, params)
+                for step in statement.after:
+                    _send(conn, conn.cursor(), *step)
+            result = _fetched(cursor, statement)
     except Exception as error:
         failure = _failed(conn, statement, params, started, error)
         if failure is error:
@@ -69,19 +85,25 @@ async def execute_async(
 ) -> Any:
     """`execute` for an async connection; rows are fetched with the statement, so only it waits."""
     started = perf_counter()
+    before = (*_own_begin(conn, statement), *statement.before)
     try:
         async with _cursor(conn) as cursor:
-            result: Any = None
-            if statement.sql in _ENDS:
-                await _ENDS[statement.sql](conn)
-            elif statement.fetch == "many":
-                await cursor.executemany(statement.sql, params)
-                result = max(cursor.rowcount, 0)
+            if _is_pipelined(conn, before, statement.after):
+                async with conn.pipeline() as pipeline:
+                    for step in before:
+                        if not _queue(conn, pipeline, *step):
+                            await _send(conn, conn.cursor(), *step)
+                    await _send(conn, cursor, statement, params)
+                    for step in statement.after:
+                        if not _queue(conn, pipeline, *step):
+                            await _send(conn, conn.cursor(), *step)
             else:
-                await cursor.execute(
-                    statement.sql, None if statement.control and not params else params
-                )
-                result = await _fetched_async(cursor, statement)
+                for step in before:
+                    await _send(conn, conn.cursor(), *step)
+                await _send(conn, cursor, statement, params)
+                for step in statement.after:
+                    await _send(conn, conn.cursor(), *step)
+            result = await _fetched_async(cursor, statement)
     except Exception as error:
         failure = _failed(conn, statement, params, started, error)
         if failure is error:
@@ -89,6 +111,77 @@ async def execute_async(
         raise failure from error
     _done(conn, statement, params, started, result)
     return result
+
+
+def _send(conn: Any, cursor: Any, statement: Statement, params: Any) -> Any:
+    """Executes a statement, or puts it into the pipeline that the connection is in."""
+    if statement.sql in _ENDS:
+        return _ENDS[statement.sql](conn)
+    if statement.fetch == "many":
+        return cursor.executemany(statement.sql, params)
+    return cursor.execute(statement.sql, None if statement.control and not params else params)
+
+
+# --- one round trip -------------------------------------------------------------------------
+
+_BEGIN = control("BEGIN")
+
+
+def _own_begin(conn: Any, statement: Statement) -> tuple[Step, ...]:
+    """The BEGIN that psycopg would send by itself, and wait for, if it is a plain one."""
+    if (
+        conn.autocommit
+        or conn.pgconn.transaction_status != IDLE
+        or statement.leads
+        or statement.sql in _ENDS
+        or not psycopg.Pipeline.is_supported()
+        or (conn.isolation_level, conn.read_only, conn.deferrable) != (None, None, None)
+    ):
+        return ()
+    return (_BEGIN,)
+
+
+def _is_pipelined(conn: Any, before: Sequence[Step], after: Sequence[Step]) -> bool:
+    if conn.pgconn.pipeline_status:
+        return True
+    return bool(before or after) and psycopg.Pipeline.is_supported()
+
+
+def _queue(conn: Any, pipeline: Any, statement: Statement, params: Any) -> bool:
+    """Adds a control step to what will be sent, which a cursor would send at once; whether that
+    was possible.
+
+    The only place that touches what psycopg does not document: which results a pipeline awaits.
+    """
+    expected = getattr(pipeline, "result_queue", None)
+    if expected is None or params:
+        return False
+    conn.pgconn.send_query_params(statement.sql.encode(), None)
+    expected.append(None)
+    return True
+
+
+def settle(conn: psycopg.Connection[Any]) -> None:
+    """Waits for what the user has put into a pipeline, so that the connection's state is known."""
+    with conn.pipeline():
+        pass
+
+
+async def settle_async(conn: psycopg.AsyncConnection[Any]) -> None:
+    async with conn.pipeline():
+        pass
+
+
+def stopper(conn: Any, statement: Statement) -> Callable[[], Awaitable[None]] | None:
+    """What asks the server to give up a statement that may not be interrupted, since psycopg
+    would leave a pipeline with results that nobody has collected."""
+    before = (*_own_begin(conn, statement), *statement.before)
+    return partial(_stop, conn) if _is_pipelined(conn, before, statement.after) else None
+
+
+async def _stop(conn: psycopg.AsyncConnection[Any]) -> None:
+    with suppress(psycopg.Error):
+        await conn.cancel_safe()
 
 
 def _fetched(cursor: psycopg.Cursor[Any], statement: Statement) -> Any:
@@ -105,7 +198,7 @@ def _fetched(cursor: psycopg.Cursor[Any], statement: Statement) -> Any:
             while rows := cursor.fetchmany(FETCH_CHUNK):
                 found += statement.reader(rows)
             return found
-        case "count":
+        case "count" | "many":
             return max(cursor.rowcount, 0)
         case _:
             return None
@@ -125,7 +218,7 @@ async def _fetched_async(cursor: psycopg.AsyncCursor[Any], statement: Statement)
             while rows := await cursor.fetchmany(FETCH_CHUNK):
                 found += statement.reader(rows)
             return found
-        case "count":
+        case "count" | "many":
             return max(cursor.rowcount, 0)
         case _:
             return None
@@ -136,6 +229,7 @@ def _failed(
 ) -> Exception:
     mapped = map_error(error)
     if observe.observing():
+        _tell_steps(conn, statement.before)
         observe.tell(conn, statement, params, perf_counter() - started, None, mapped)
     return mapped
 
@@ -143,7 +237,15 @@ def _failed(
 def _done(conn: Any, statement: Statement, params: Any, started: float, result: Any) -> None:
     if observe.observing():
         rows = observe.size_of(statement, result)
+        _tell_steps(conn, statement.before)
         observe.tell(conn, statement, params, perf_counter() - started, rows, None)
+        _tell_steps(conn, statement.after)
+
+
+def _tell_steps(conn: Any, steps: Sequence[Step]) -> None:
+    """Tells of what travelled with a statement, to which its time is counted."""
+    for statement, params in steps:
+        observe.tell(conn, statement, params, 0.0, None, None)
 
 
 # --- streaming ------------------------------------------------------------------------------
@@ -174,6 +276,7 @@ def stream(
     started = perf_counter()
     total = 0
     own = bool(before) and conn.autocommit and conn.info.transaction_status == IDLE
+    _need_no_pipeline(conn)
     try:
         with _cursor(conn, **_cursor_options()) as cursor:
             if own:
@@ -204,6 +307,7 @@ async def stream_async(
     started = perf_counter()
     total = 0
     own = bool(before) and conn.autocommit and conn.info.transaction_status == IDLE
+    _need_no_pipeline(conn)
     try:
         async with _cursor(conn, **_cursor_options()) as cursor:
             if own:
@@ -221,6 +325,13 @@ async def stream_async(
     if observe.observing():
         shell = Statement(statement.sql, "count")
         observe.tell(conn, shell, params, perf_counter() - started, total, None)
+
+
+def _need_no_pipeline(conn: Any) -> None:
+    if conn.pgconn.pipeline_status:
+        raise TransactionError(
+            "rows cannot be streamed inside of conn.pipeline(); iterate outside of it, or select()"
+        )
 
 
 # --- errors ---------------------------------------------------------------------------------
@@ -255,7 +366,14 @@ def map_error(error: Exception) -> Exception:
         return as_driver_error(
             DatabaseBusy, f"another transaction is in the way: {text}; run it again", error
         )
+    if isinstance(error, pg.NumericValueOutOfRange):
+        return as_driver_error(InvalidValue, f"PostgreSQL: {text}; {TOO_LARGE}", error)
     mend = ""
+    if isinstance(error, pg.InFailedSqlTransaction):
+        mend = (
+            "; an earlier statement failed or was cancelled outside of a savepoint: roll back, or "
+            "put what may fail into a transaction() block of its own"
+        )
     if isinstance(error, (pg.UndefinedTable, pg.UndefinedColumn)):
         mend = "; create the tables with Schema.create_tables(conn), or migrate them"
     return as_driver_error(DatabaseError, f"PostgreSQL: {text}{mend}", error)

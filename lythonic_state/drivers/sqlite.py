@@ -12,6 +12,7 @@ from typing import Any
 
 from ..codecs import canonical_json
 from ..errors import (
+    TOO_LARGE,
     ConstraintKind,
     ConstraintViolation,
     DatabaseBusy,
@@ -65,19 +66,20 @@ def _observed(conn: sqlite3.Connection, statement: Statement, params: Any, watch
 
 def _execute(conn: sqlite3.Connection, statement: Statement, params: Any) -> Any:
     fetch = statement.fetch
-    if fetch == "one":
-        return _run(conn, statement.sql, params).fetchone()
-    if fetch == "count":
-        return _run(conn, statement.sql, params).rowcount
-    if fetch == "key":
-        return _run(conn, statement.sql, params).lastrowid
-    if fetch == "all":
-        return _fetch_all(_run(conn, statement.sql, params), statement.reader)
     if fetch == "many":
         return _run_many(conn, statement.sql, params).rowcount
-    if conn.in_transaction or not statement.sql.startswith("ROLLBACK"):
-        _steer(conn, statement.sql, params)
-    return None
+    if fetch == "none":
+        if conn.in_transaction or not statement.sql.startswith("ROLLBACK"):
+            _steer(conn, statement.sql, params)
+        return None
+    cursor = _run(conn, statement.sql, params)
+    if fetch == "one":
+        return cursor.fetchone()
+    if fetch == "count":
+        return cursor.rowcount
+    if fetch == "key":
+        return cursor.lastrowid if cursor.rowcount else None
+    return _fetch_all(cursor, statement.reader)
 
 
 def _fetch_all(cursor: sqlite3.Cursor, reader: Callable[[list[Any]], list[Any]] | None) -> Any:
@@ -221,10 +223,15 @@ def map_error(conn: sqlite3.Connection, error: Exception, sql: str = "") -> Exce
         return InvalidValue(f"text with a lone surrogate cannot be stored: {error}")
     if not isinstance(error, sqlite3.Error) or isinstance(error, DatabaseError):
         return error
+    text = str(error)
     if isinstance(error, sqlite3.IntegrityError):
+        beyond = re.match(_BEYOND, text)
+        if beyond:
+            return as_driver_error(InvalidValue, f"{beyond[1]}: {TOO_LARGE}", error)
         return _constraint(conn, error, sql)
     name = getattr(error, "sqlite_errorname", "") or ""
-    text = str(error)
+    if text == "integer overflow":
+        return as_driver_error(InvalidValue, f"a sum: {TOO_LARGE}", error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "is locked" in text:
         return as_driver_error(
             DatabaseBusy,
@@ -233,6 +240,9 @@ def map_error(conn: sqlite3.Connection, error: Exception, sql: str = "") -> Exce
             error,
         )
     return as_driver_error(DatabaseError, f"{_where(conn)}: {text}{_mend(name, text)}", error)
+
+
+_BEYOND = r"(?s)cannot store REAL value in INTEGER column (.+)"
 
 
 def _mend(name: str, text: str) -> str:
@@ -267,7 +277,7 @@ _KINDS: dict[str, ConstraintKind] = {
     "SQLITE_CONSTRAINT_DATATYPE": "check",
     "SQLITE_CONSTRAINT_TRIGGER": "foreign key",
 }
-_COLUMNS = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (.+)", re.DOTALL)
+_COLUMNS = r"(?s)(?:UNIQUE|NOT NULL) constraint failed: (.+)"
 
 
 def _constraint(conn: sqlite3.Connection, error: sqlite3.IntegrityError, sql: str) -> Exception:
@@ -277,7 +287,7 @@ def _constraint(conn: sqlite3.Connection, error: sqlite3.IntegrityError, sql: st
     mapped.kind = _KINDS.get(getattr(error, "sqlite_errorname", ""), "check")
     if "FOREIGN KEY" in text:
         mapped.kind = "foreign key"
-    found = _COLUMNS.search(text)
+    found = re.search(_COLUMNS, text)
     if found and not found[1].startswith("index "):
         table, columns = _split_columns(conn, found[1])
         mapped.table, mapped.columns = table, columns
@@ -291,7 +301,7 @@ def _constraint(conn: sqlite3.Connection, error: sqlite3.IntegrityError, sql: st
     return mapped
 
 
-_WRITES = re.compile(r'(INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"")+)"')
+_WRITES = r'(INSERT INTO|UPDATE|DELETE FROM) "((?:[^"]|"")+)"'
 _FOREIGN_KEYS = """
     SELECT child.name, fk.id, fk."from", fk."table"
     FROM sqlite_schema AS child, pragma_foreign_key_list(child.name) AS fk
@@ -301,7 +311,7 @@ _FOREIGN_KEYS = """
 
 def _foreign_key(conn: sqlite3.Connection, sql: str) -> tuple[str | None, tuple[str, ...]]:
     """The referring table and columns, as far as the statement leaves only one possibility."""
-    found = _WRITES.match(sql)
+    found = re.match(_WRITES, sql)
     if found is None:
         return None, ()
     written = found[2].replace('""', '"')

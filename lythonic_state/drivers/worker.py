@@ -61,26 +61,37 @@ async def finish(awaitable: Awaitable[T]) -> T:
     return task.result()
 
 
-async def finish_first(awaitable: Awaitable[T]) -> tuple[T, asyncio.CancelledError | None]:
+async def finish_first(
+    awaitable: Awaitable[T], stop: Callable[[], Awaitable[None]] | None = None
+) -> tuple[T, asyncio.CancelledError | None]:
     """Awaits to the end; what it gave, and the cancellation that came meanwhile.
+
+    With `stop`, a cancellation asks for the end to come soon, again and again until it has come.
 
     Raises:
         CancelledError: it was cancelled, and what was awaited failed as well.
     """
     task = asyncio.ensure_future(awaitable)
-    came: asyncio.CancelledError | None = None
+    try:
+        return await asyncio.shield(task), None
+    except asyncio.CancelledError as came:
+        if task.cancelled():
+            raise
+        await finish(_ended(task, stop))
+        if not task.cancelled() and task.exception() is None:
+            return task.result(), came
+        raise came from None if task.cancelled() else task.exception()
+
+
+async def _ended(task: asyncio.Future[Any], stop: Callable[[], Awaitable[None]] | None) -> None:
     while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
-            came = error
-        except BaseException:  # noqa: BLE001  # told by task.result()
-            break
-    if came is not None and task.exception() is not None:
-        raise came from task.exception()
-    return task.result(), came
+        if stop is not None:
+            await stop()
+        await asyncio.wait([task], timeout=None if stop is None else STOP_AGAIN)
+
+
+STOP_AGAIN = 1.0
+"""Seconds after which a server is asked again to stop a statement: it may not have begun yet."""
 
 
 async def mapped(conn: aiosqlite.Connection, error: Exception, sql: str) -> Exception:
@@ -148,7 +159,7 @@ async def _execute_once(conn: aiosqlite.Connection, statement: Statement, params
             return found
         if statement.fetch == "count":
             return cursor.rowcount
-        return cursor.lastrowid if statement.fetch == "key" else None
+        return cursor.lastrowid if statement.fetch == "key" and cursor.rowcount else None
 
 
 # --- streaming ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 
 from ..dialects import Dialect
 from ..model import DbModel
-from ..op import Op
+from ..op import Op, as_op
 from ..ops import insert
 from ..shape import TableShape, shape_of
 from ..table import PrimaryKey, table_of
@@ -38,4 +38,4 @@ def history_shape(dialect: Dialect) -> TableShape:
 
 def record(dialect: Dialect, applied: AppliedMigration) -> Op[None]:
     """Keeps one applied plan."""
-    yield from insert(dialect, table_of(AppliedMigration), applied, True, None)
+    yield from as_op(insert(dialect, table_of(AppliedMigration), applied, True, None))

@@ -133,9 +133,8 @@ def _add_column(
         return
     if not column.nullable:
         text += f" DEFAULT {fill}"
-    for check in checks:
-        if check.column == column.name or (check.column is None and is_last):
-            text += " " + ddl.define_check(check, dialect)
+    for check in checks if is_last else ():  # one may name several of the new columns
+        text += " " + ddl.define_check(check, dialect)
     for key in keys:
         if key.columns == (column.name,):
             named = f"CONSTRAINT {dialect.quote_ddl(key.name)}"

@@ -8,14 +8,28 @@ from typing import Any, assert_type
 
 from lythonic_compose import (
     Dag,
+    DagContext,
     DagProvenance,
     DagRun,
     DagRunner,
     DagRunResult,
+    Method,
+    Namespace,
+    NamespaceFragment,
+    NamespaceNode,
     Node,
     NodeExecution,
+    NsCacheConfig,
+    NsNodeConfig,
+    NsRef,
     NullProvenance,
+    dag_factory,
+    initiated_by,
     inline,
+    mount_required,
+    mountable,
+    nsnode,
+    require_cache,
 )
 from lythonic_compose.graph import Nodes
 
@@ -76,3 +90,69 @@ async def history(dag: Dag) -> None:
         store.get_recent_runs(status="done")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DagRunner(dag, NullProvenance(), max_concurrency=4)
     DagRunner(fetch)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@nsnode(tags=["slow"])
+@require_cache
+def priced(item: str, *, day: int = 0) -> float:
+    raise NotImplementedError
+
+
+@dag_factory
+def daily() -> Dag:
+    raise NotImplementedError
+
+
+@mountable
+class Files(NamespaceFragment):
+    def mount(self, storage: object) -> None:
+        raise NotImplementedError
+
+    @nsnode
+    @mount_required
+    def newest(self, folder: Path) -> Path:
+        raise NotImplementedError
+
+
+class ShopContext(DagContext):
+    client: Path
+    rate: int = 1
+
+
+def namespaces(ns: Namespace) -> None:
+    node = ns.register(fetch, nsref="a:fetch", tags=["slow"])
+    assert_type(node(url="x"), list[int])
+    assert_type(node("x"), list[int])
+    assert_type(ns.register(shown, config=NsNodeConfig()).method, Method)
+    assert_type(ns.register(priced)("pear", day=1), float)
+    assert_type(ns.register("json:dumps")([1], indent=2), Any)
+    assert_type(ns.register(Dag(), "a:b").nsref, NsRef)
+    assert_type(ns.get("a:b")("anything", goes=1), Any)
+    assert_type(ns.query("slow & ~market"), list[NamespaceNode])
+    assert_type(priced("pear"), float)
+    assert_type(daily(), Dag)
+    assert_type(Files().newest(Path("x")), Path)
+    ns.register_fragment(Files, "files:", configs={"newest": NsCacheConfig(min_ttl=1, max_ttl=2)})
+
+    @ns.register
+    def above(number: int) -> str:
+        raise NotImplementedError
+
+    assert_type(above(1), str)
+    Dag().node(node)
+    Dag().node(ns.get("a:b"))
+
+    node(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    node(uri="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    ns.register(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    priced(item=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def contexts(ctx: ShopContext) -> None:
+    assert_type(ctx.client, Path)
+    assert_type(ctx.attempt, int)
+    assert_type(await ctx.ns_acall("a:b", item=1), Any)
+    ShopContext(client=Path("x"), run_id="r")
+    ShopContext(run_id="r")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with initiated_by("usr_1") as who:
+        assert_type(who, str)

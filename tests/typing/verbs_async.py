@@ -83,6 +83,7 @@ async def bulk_verbs(conn: aiosqlite.Connection, books: list[Book]) -> None:
     assert_type(await Book.save_many(conn, (book for book in books)), int)
     assert_type(await Book.upsert_many(conn, books, on=["title"]), int)
     assert_type(await Book.update_where(conn, {"year": Book.year + 1}, title="x"), int)
+    assert_type(await Book.update_where(conn, {"year": 3000 - Book.year}, title="x"), int)
     assert_type(await Book.delete(conn, Book.title == "x"), int)
 
 

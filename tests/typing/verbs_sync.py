@@ -79,6 +79,7 @@ def bulk_verbs(conn: sqlite3.Connection, books: list[Book]) -> None:
     assert_type(Book.save_many(conn, (book for book in books)), int)
     assert_type(Book.upsert_many(conn, books, on=["title"]), int)
     assert_type(Book.update_where(conn, {"year": Book.year + 1}, title="x"), int)
+    assert_type(Book.update_where(conn, {"year": 3000 - Book.year}, title="x"), int)
     assert_type(Book.delete(conn, Book.title == "x"), int)
 
 
@@ -153,6 +154,7 @@ def wrong_uses(conn: sqlite3.Connection, book: Book) -> None:
     Book.select(conn, "year > 1900")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     Book.insert_many(conn, [Author(name="x")])  # type: ignore[list-item]  # pyright: ignore[reportCallIssue, reportArgumentType]
     _ = Book.title + 1  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    _ = "x" + Book.title  # pyright: ignore[reportOperatorIssue]
     await_me: int = Book.select_count(conn)
     del await_me
 

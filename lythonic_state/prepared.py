@@ -1,0 +1,350 @@
+"""How are statements written once and carried out many times, several of them as one verb?
+
+`PreparedInsert`, `PreparedUpdate`, `PreparedDelete` and `PreparedSelect` hold the SQL of one table
+and bind values to it; `perform` carries out what a function yields of them. Models are not made to
+write rows here: that is what the verbs of `DbModel` are for.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, overload
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from . import statements
+from .dialects import Dialect
+from .errors import FilterError, InvalidValue, SchemaError, nearest
+from .op import Op, Statement, Step
+from .ops import OnConflict
+from .rows import binder, encode_value, reader
+from .run import AsyncConnection, SyncConnection, run
+from .table import ColumnSpec, Table, table_of
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+Call: TypeAlias = "tuple[Prepared, Any]"
+"""A prepared statement with its values, as `perform` takes it."""
+Work: TypeAlias = Generator[Call, Any, T]
+"""What `perform` carries out: yields calls, is sent what each gives, returns a value."""
+
+
+@overload
+def perform(conn: SyncConnection, work: Callable[[], Work[T]], /, *, commit: bool = False) -> T: ...
+@overload
+def perform(conn: SyncConnection, work: Call, /, *, commit: bool = False) -> Any: ...
+@overload
+def perform(
+    conn: AsyncConnection, work: Callable[[], Work[T]], /, *, commit: bool = False
+) -> Coroutine[Any, Any, T]: ...
+@overload
+def perform(
+    conn: AsyncConnection, work: Call, /, *, commit: bool = False
+) -> Coroutine[Any, Any, Any]: ...
+def perform(conn: Any, work: Callable[[], Work[Any]] | Call, /, *, commit: bool = False) -> Any:
+    """Carries out a call of a prepared statement, or those that a generator yields, as one verb.
+
+    They take effect together, or not at all, and an async connection needs one hop for all of
+    them. As with every writing verb, committing is yours, unless `commit=True` makes it a whole
+    transaction.
+
+    Example:
+        >>> add = PreparedInsert(Entry, "account_id", "cents")
+        >>> count = PreparedUpdate(Account, ["cents"], ["account_id"])
+        >>> def deposit():
+        ...     entry_id = yield add(account_id=1, cents=500)
+        ...     yield count({"cents": 500}, account_id=1)
+        ...     return entry_id
+        >>> perform(conn, deposit)
+
+    Raises:
+        TransactionError: `commit=True`, and the connection has a transaction open.
+        ConstraintViolation: the database refused a row.
+        InvalidValue: a value that its column cannot hold, one that is missing, or one too many.
+    """
+    return run(conn, "whole" if commit else "sequence", _performed, work)
+
+
+def _performed(dialect: Dialect, work: Callable[[], Work[T]] | Call) -> Op[T]:
+    if isinstance(work, tuple):
+        prepared, values = work
+        only: T = yield prepared.step(dialect, values)
+        return only
+    calls = work()
+    try:
+        prepared, values = calls.send(None)
+        while True:
+            try:
+                result = yield prepared.step(dialect, values)
+            except BaseException as error:  # noqa: BLE001  # thrown into the work
+                prepared, values = calls.throw(error)
+            else:
+                prepared, values = calls.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+
+
+class Prepared:
+    """A statement on one table, written when it is first carried out on each kind of database."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model = model
+        self._written: dict[str, Any] = {}
+
+    @abstractmethod
+    def step(self, dialect: Dialect, values: Any) -> Step:
+        """The statement with these values bound."""
+
+    @abstractmethod
+    def _write(self, table: Table, dialect: Dialect) -> Any: ...
+
+    def _made(self, dialect: Dialect) -> Any:
+        found = self._written.get(dialect.name)
+        if found is None:
+            table = table_of(self._model)
+            if table.scope is not None:
+                raise SchemaError(
+                    f"{table.model.__name__} is scoped, and a prepared statement has no context; "
+                    "use the verbs of the model"
+                )
+            found = self._written[dialect.name] = self._write(table, dialect)
+        return found
+
+
+class PreparedInsert(Prepared):
+    """INSERT of rows with these fields; the others have their defaults.
+
+    What is given is bound as its column's type; the model's own validators do not see it. The
+    result is the key if the database generates it (None for a row that `on_conflict="ignore"` left
+    out), else the number of rows written.
+
+    Example:
+        >>> add = PreparedInsert(Entry, "account_id", "cents")
+        >>> entry_id = perform(conn, add(account_id=1, cents=500))
+
+    Raises:
+        SchemaError: when it is first used: the model is scoped, or a field without a default is
+            not among those given.
+    """
+
+    def __init__(
+        self, model: type[BaseModel], *fields: str, on_conflict: OnConflict = "raise"
+    ) -> None:
+        super().__init__(model)
+        if on_conflict not in ("raise", "ignore"):
+            raise FilterError(f"on_conflict is 'raise' or 'ignore', not {on_conflict!r}")
+        self._fields = fields
+        self._ignore = on_conflict == "ignore"
+
+    def __call__(self, **values: Any) -> Call:
+        """One row."""
+        return self, values
+
+    def many(self, rows: Iterable[Mapping[str, Any]]) -> Call:
+        """Several rows by one call; the result is how many were written."""
+        return self, iter(rows)
+
+    def step(self, dialect: Dialect, values: Any) -> Step:
+        one, many, bound, constants = self._written.get(dialect.name) or self._made(dialect)
+        if values.__class__ is dict:
+            return one, bound.values(values) + constants
+        return many, (bound.values(each) + constants for each in values)
+
+    def _write(self, table: Table, dialect: Dialect) -> Any:
+        given = columns_named(table, self._fields, "PreparedInsert")
+        if table.generated in given:
+            raise SchemaError(
+                f"PreparedInsert: the key of {table.model.__name__} is generated by the database; "
+                "leave it out"
+            )
+        defaults = _defaults(table, given)
+        columns = (*given, *defaults)
+        text = statements.insert_text(table, dialect, columns)
+        if self._ignore:
+            text += " ON CONFLICT DO NOTHING"
+        many = Statement(text, "many")
+        one = Statement(text, "count")
+        if table.generated is not None:
+            if dialect.name != "sqlite":
+                text += f" RETURNING {dialect.column(table.generated)}"
+            one = Statement(text, "key")
+        constants = tuple(
+            encode_value(table, dialect, column, value) for column, value in defaults.items()
+        )
+        return one, many, _Bound(table, dialect, given), constants
+
+
+class PreparedUpdate(Prepared):
+    """UPDATE of some fields where others are equal to what is given; the result is a count.
+
+    Example:
+        >>> close = PreparedUpdate(Order, ["status"], ["order_id", "status"])
+        >>> def closing():
+        ...     return (yield close({"status": "closed"}, order_id=7, status="open"))
+        >>> closed = perform(conn, closing)
+
+    Raises:
+        SchemaError: when it is first used: the model is scoped.
+        FilterError: when it is first used: there is no such field, or the condition is on JSON.
+    """
+
+    def __init__(self, model: type[BaseModel], values: Sequence[str], where: Sequence[str]) -> None:
+        super().__init__(model)
+        self._values = values
+        self._where = where
+
+    def __call__(self, values: dict[str, Any], /, **where: Any) -> Call:
+        return self, (values, where)
+
+    def step(self, dialect: Dialect, values: tuple[dict[str, Any], dict[str, Any]]) -> Step:
+        statement, put, where = self._written.get(dialect.name) or self._made(dialect)
+        return statement, put.values(values[0]) + where.equal_to(values[1])
+
+    def _write(self, table: Table, dialect: Dialect) -> tuple[Statement, _Bound, _Bound]:
+        columns = columns_named(table, self._values, "PreparedUpdate")
+        for column in columns:
+            if column.primary_key:
+                raise FilterError(
+                    f"{table.model.__name__}.{column.field} is a key, never rewritten"
+                )
+        sets = ", ".join(f"{dialect.column(c)} = {dialect.bind(c.codec)}" for c in columns)
+        where, bound = _condition(table, dialect, self._where, "PreparedUpdate")
+        text = f"UPDATE {dialect.quote(table.name)} SET {sets}{where}"
+        return Statement(text, "count"), _Bound(table, dialect, columns), bound
+
+
+class PreparedDelete(Prepared):
+    """DELETE of rows where some fields are equal to what is given; the result is a count.
+
+    Example:
+        >>> forget = PreparedDelete(Entry, "account_id")
+        >>> deleted = perform(conn, forget(account_id=1))
+
+    Raises:
+        SchemaError: when it is first used: the model is scoped.
+        FilterError: when it is first used: there is no such field, or the condition is on JSON.
+    """
+
+    def __init__(self, model: type[BaseModel], *where: str) -> None:
+        super().__init__(model)
+        self._where = where
+
+    def __call__(self, **where: Any) -> Call:
+        return self, where
+
+    def step(self, dialect: Dialect, values: dict[str, Any]) -> Step:
+        statement, where = self._written.get(dialect.name) or self._made(dialect)
+        return statement, where.equal_to(values)
+
+    def _write(self, table: Table, dialect: Dialect) -> tuple[Statement, _Bound]:
+        where, bound = _condition(table, dialect, self._where, "PreparedDelete")
+        return Statement(f"DELETE FROM {dialect.quote(table.name)}{where}", "count"), bound
+
+
+class PreparedSelect(Prepared, Generic[M]):
+    """SELECT of the models whose fields are equal to what is given; the result is a list.
+
+    Example:
+        >>> entries = PreparedSelect(Entry, "account_id")
+        >>> found = perform(conn, entries(account_id=1))
+
+    Raises:
+        SchemaError: when it is first used: the model is scoped.
+        FilterError: when it is first used: there is no such field, or the condition is on JSON.
+    """
+
+    def __init__(self, model: type[M], *where: str) -> None:
+        super().__init__(model)
+        self._where = where
+
+    def __call__(self, **where: Any) -> Call:
+        return self, where
+
+    def step(self, dialect: Dialect, values: dict[str, Any]) -> Step:
+        statement, where = self._written.get(dialect.name) or self._made(dialect)
+        return statement, where.equal_to(values)
+
+    def _write(self, table: Table, dialect: Dialect) -> tuple[Statement, _Bound]:
+        where, bound = _condition(table, dialect, self._where, "PreparedSelect")
+        text = statements.select_text(table, dialect) + where
+        return Statement(text, "all", reader(table)), bound
+
+
+# --- how they are written -------------------------------------------------------------------
+
+
+def columns_named(table: Table, fields: Sequence[str], what: str) -> tuple[ColumnSpec, ...]:
+    for name in fields:
+        if name not in table.by_field:
+            raise FilterError(
+                f"{what}: {table.model.__name__} has no field {name!r}"
+                f"{nearest(name, table.by_field)}"
+            )
+    if not fields:
+        raise FilterError(f"{what}: name the fields of {table.model.__name__}, at least one")
+    return tuple(table.by_field[name] for name in dict.fromkeys(fields))
+
+
+def _defaults(table: Table, given: Sequence[ColumnSpec]) -> dict[ColumnSpec, Any]:
+    """What the columns hold that are not given; one that is NULL need not be written."""
+    found: dict[ColumnSpec, Any] = {}
+    for column in table.columns:
+        if column in given or column is table.generated:
+            continue
+        field = table.model.model_fields[column.field]
+        if field.is_required() or field.default_factory is not None:
+            raise SchemaError(
+                f"PreparedInsert: {table.model.__name__}.{column.field} has no constant default; "
+                "name it among the fields"
+            )
+        if field.default is not None:
+            found[column] = field.default
+    return found
+
+
+def _condition(
+    table: Table, dialect: Dialect, fields: Sequence[str], what: str
+) -> tuple[str, _Bound]:
+    columns = columns_named(table, fields, what)
+    for column in columns:
+        if column.codec.name == "json":
+            raise FilterError(
+                f"{what}: {table.model.__name__}.{column.field} is JSON, which is not compared "
+                "with a bound value; use a verb of the model with a path into it"
+            )
+    return " WHERE " + statements.equals(dialect, columns), _Bound(table, dialect, columns)
+
+
+class _Bound:
+    """What binds values of exactly these columns."""
+
+    __slots__ = ("_columns", "_table", "bind", "size")
+
+    def __init__(self, table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> None:
+        self._table = table
+        self._columns = columns
+        self.bind = binder(table, dialect, columns)
+        self.size = len(columns)
+
+    def values(self, given: dict[str, Any]) -> tuple[Any, ...]:
+        bound = self.bind(given)
+        if len(given) != self.size:
+            known = [column.field for column in self._columns]
+            unknown = next(name for name in given if name not in known)
+            raise InvalidValue(
+                f"{self._table.model.__name__}.{unknown} was not prepared for"
+                f"{nearest(unknown, known)}"
+            )
+        return bound
+
+    def equal_to(self, given: dict[str, Any]) -> tuple[Any, ...]:
+        bound = self.values(given)
+        if None in bound:
+            raise InvalidValue(
+                f"a condition on {self._table.model.__name__} is None, which equals nothing"
+            )
+        return bound
