@@ -1,85 +1,216 @@
 """Steps wired into a graph, run, and recorded as typed rows.
 
 A function is a node; what flows between nodes is typed; what a run did is kept as models of
-`lythonic_state`. This is the door: it re-exports the rooms and holds no code of its own.
+`lythonic_state`. This is the door: it re-exports the rooms and holds no code of its own. What not
+every program uses (the store with its tables, caches, a display of progress) is imported when its
+name is first asked for.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ._inline import inline
+from .composite import Failed
+from .config import NsCacheConfig, NsFragmentConfig, NsNodeConfig
+from .context import DagContext, Secret, initiated_by
 from .dag import Dag
-from .dag_provenance import (
-    DagProvenance,
-    DagRun,
-    EdgeTraversal,
-    GraphSnapshot,
-    NodeAttempt,
-    NodeExecution,
-    NullProvenance,
-    Payload,
-    RowOrigin,
-    StoreMeta,
-)
 from .dag_runner import DagRunner, DagRunResult
 from .errors import (
+    CacheError,
+    CacheRefreshPushback,
+    CacheRefreshSuppressed,
+    CodeChanged,
     ComposeError,
+    ConfigError,
     DagError,
+    DagPause,
+    ImportFailed,
+    MissingObject,
+    NamespaceError,
+    NoSuchLeaf,
+    NotRegistered,
     RunError,
     RunFailed,
     RunNotFound,
+    UnknownCacheKey,
     UnknownName,
     WiringError,
     WrongKind,
     WrongRunState,
 )
 from .events import (
+    AttemptFailed,
     Event,
     Listener,
     NodeCompleted,
+    NodeExpanded,
     NodeFailed,
     NodesEnded,
+    NodeSkipped,
     NodeStarted,
+    Place,
     RunFinished,
+    RunResumed,
     RunStarted,
 )
 from .graph import Node
+from .log_context import LogContext
+from .marks import dag_factory, mount_required, mountable, nsnode, require_cache
 from .plan import Input, Plan
+from .refs import GlobalRef, NsRef
+from .registry import Namespace, NamespaceFragment, NamespaceNode, how_to_mount
+from .retry import Retry
 from .signature import Method
+from .values import json_default, safe_json_dumps
+
+if TYPE_CHECKING:
+    from .cached import (
+        Cached,
+        CacheProhibitDirectCall,
+        CacheStats,
+        cached,
+        register_cached_callable,
+    )
+    from .dag_provenance import (
+        DagProvenance,
+        DagRun,
+        EdgeTraversal,
+        GraphSnapshot,
+        NodeAttempt,
+        NodeExecution,
+        NodeIO,
+        NullProvenance,
+        Payload,
+        Pruned,
+        RowOrigin,
+        RunIO,
+        StoreMeta,
+    )
+    from .progress import ProgressDisplay, live_progress
 
 __all__ = [
+    "AttemptFailed",
+    "CacheError",
+    "CacheProhibitDirectCall",
+    "CacheRefreshPushback",
+    "CacheRefreshSuppressed",
+    "CacheStats",
+    "Cached",
+    "CodeChanged",
     "ComposeError",
+    "ConfigError",
     "Dag",
+    "DagContext",
     "DagError",
+    "DagPause",
     "DagProvenance",
     "DagRun",
     "DagRunResult",
     "DagRunner",
     "EdgeTraversal",
     "Event",
+    "Failed",
+    "GlobalRef",
     "GraphSnapshot",
+    "ImportFailed",
     "Input",
     "Listener",
+    "LogContext",
     "Method",
+    "MissingObject",
+    "Namespace",
+    "NamespaceError",
+    "NamespaceFragment",
+    "NamespaceNode",
+    "NoSuchLeaf",
     "Node",
     "NodeAttempt",
     "NodeCompleted",
     "NodeExecution",
+    "NodeExpanded",
     "NodeFailed",
+    "NodeIO",
+    "NodeSkipped",
     "NodeStarted",
     "NodesEnded",
+    "NotRegistered",
+    "NsCacheConfig",
+    "NsFragmentConfig",
+    "NsNodeConfig",
+    "NsRef",
     "NullProvenance",
     "Payload",
+    "Place",
     "Plan",
+    "ProgressDisplay",
+    "Pruned",
+    "Retry",
     "RowOrigin",
     "RunError",
     "RunFailed",
     "RunFinished",
+    "RunIO",
     "RunNotFound",
+    "RunResumed",
     "RunStarted",
+    "Secret",
     "StoreMeta",
+    "UnknownCacheKey",
     "UnknownName",
     "WiringError",
     "WrongKind",
     "WrongRunState",
+    "cached",
+    "dag_factory",
+    "initiated_by",
     "inline",
+    "json_default",
+    "live_progress",
+    "mount_required",
+    "mountable",
+    "nsnode",
+    "register_cached_callable",
+    "require_cache",
+    "safe_json_dumps",
 ]
+
+_LATER = {
+    "CacheProhibitDirectCall": "cached",
+    "CacheStats": "cached",
+    "Cached": "cached",
+    "DagProvenance": "dag_provenance",
+    "DagRun": "dag_provenance",
+    "EdgeTraversal": "dag_provenance",
+    "GraphSnapshot": "dag_provenance",
+    "NodeAttempt": "dag_provenance",
+    "NodeExecution": "dag_provenance",
+    "NodeIO": "dag_provenance",
+    "NullProvenance": "dag_provenance",
+    "Payload": "dag_provenance",
+    "ProgressDisplay": "progress",
+    "Pruned": "dag_provenance",
+    "RowOrigin": "dag_provenance",
+    "RunIO": "dag_provenance",
+    "StoreMeta": "dag_provenance",
+    "cached": "cached",
+    "live_progress": "progress",
+    "register_cached_callable": "cached",
+}
+
+how_to_mount(NsCacheConfig, "lythonic_compose.cached:mount_cached")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    room = import_module(f"{__name__}.{_LATER[name]}")
+    # a room of the name itself can be called, and must not be hidden
+    value = globals()[name] = room if name == _LATER[name] else getattr(room, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,12 +6,13 @@ Only the mark and the question for it live here; `call.py` acts on it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+from .marks import mark_of, marked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MARK = "__lythonic_inline__"
+_INLINE: Final = "__lythonic_inline__"
 
 
 def inline(function: F) -> F:
@@ -22,11 +23,9 @@ def inline(function: F) -> F:
         ... def total(prices: list[float]) -> float:
         ...     return sum(prices)
     """
-    setattr(function, _MARK, True)
-    return function
+    return marked(function, _INLINE, True, "@inline")
 
 
 def is_inline(function: Any) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    return bool(getattr(function, _MARK, False))
+    """Whether it, or what a partial or a wrapper stands for, is marked `@inline`."""
+    return bool(mark_of(function, _INLINE))

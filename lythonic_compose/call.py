@@ -16,6 +16,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from .errors import ComposeError
+from .refs import GlobalRef
+
 T = TypeVar("T")
 
 IDLE_SECONDS = 10.0
@@ -98,6 +101,40 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     _THREADS.submit(job)
     return await future
+
+
+async def in_executor(
+    executor: concurrent.futures.Executor,
+    function: Callable[..., Any],
+    positional: tuple[Any, ...],
+    by_name: dict[str, Any],
+) -> Any:
+    """Calls a function in an executor, which gets its name and plain values."""
+    ref = str(GlobalRef(function))
+    return await asyncio.wrap_future(executor.submit(call_by_ref, ref, positional, by_name))
+
+
+def call_by_ref(ref: str, positional: tuple[Any, ...], by_name: dict[str, Any]) -> Any:
+    """Calls the function of this name; what an executor is given to run."""
+    return GlobalRef(ref).get_instance()(*positional, **by_name)
+
+
+def cannot_travel(function: Callable[..., Any]) -> str | None:
+    """Why a function cannot be called in another process; None if it can."""
+    try:
+        found = GlobalRef(str(GlobalRef(function))).get_instance()
+    except (ComposeError, ImportError) as error:
+        return str(error)
+    return None if found is function else f"{GlobalRef(function)} is another object"
+
+
+async def result_of(future: concurrent.futures.Future[T]) -> T:
+    """Awaits what is computed elsewhere; whoever is cancelled meanwhile leaves the others alone."""
+    loop = asyncio.get_running_loop()
+    there: asyncio.Future[None] = loop.create_future()
+    future.add_done_callback(lambda _: _tell(loop, _resolve, there, None))
+    await there
+    return future.result()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from .errors import WrongKind, nearest
-from .graph import Graph, NodeSpec, downstreams_of
+from .graph import Function, Graph, NodeSpec, downstreams_of
 from .signature import Unresolved
 
 
@@ -33,10 +33,13 @@ def _unknown_labels(graph: Graph) -> Iterator[str]:
 
 
 def signature_problems(spec: NodeSpec) -> Iterator[str]:
-    """What cannot be read of a node's signature."""
+    """What cannot be read of a function's signature."""
+    if not isinstance(spec.body, Function):
+        return
+    method = spec.body.method
     try:
-        annotations = {arg.name: arg.annotation for arg in spec.method.args}
-        annotations["return"] = spec.method.return_annotation
+        annotations = {arg.name: arg.annotation for arg in method.args}
+        annotations["return"] = method.return_annotation
     except WrongKind as error:
         yield f"{spec.label}: {error}"
         return

@@ -5,21 +5,27 @@ Every method hands on to one of them; nothing is decided here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .dag_runner import DagRunner, DagRunResult
-from .drawing import ascii_drawing, explanation, mermaid
-from .graph import Edge, Graph, Node
+from .drawing import ascii_drawing, dot, explanation, mermaid, views
+from .errors import NamespaceError
+from .graph import Function, Graph, Node, described_in
 from .plan import Input, Plan, plan_of
 from .wiring import inputs_by_node
+
+if TYPE_CHECKING:
+    from .registry import Namespace
 
 
 class Dag(Graph):
     """Functions as nodes, wired with `>>` into a graph that can be called.
 
     What a function returns goes to the parameter that its type fits. As a context manager it is
-    validated at the end of the block.
+    validated at the end of the block. `namespace` is what nodes reach by `ctx.ns_call`; without
+    one, the Dag has its own, of its functions by module and name.
 
     Example:
         >>> dag = Dag()
@@ -28,9 +34,10 @@ class Dag(Graph):
         >>> result.outputs["validate"]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: Namespace | None = None) -> None:
         super().__init__()
-        self._planned: tuple[tuple[tuple[str, ...], tuple[Edge, ...]], Plan] | None = None
+        self._namespace = namespace
+        self._plans: dict[frozenset[str], tuple[Any, Plan]] = {}
 
     def __repr__(self) -> str:
         return f"<Dag of {len(self.specs)} nodes>"
@@ -49,16 +56,19 @@ class Dag(Graph):
 
     # what it is
 
-    def plan(self) -> Plan:
+    def plan(self, resources: frozenset[str] = frozenset()) -> Plan:
         """The order of the nodes and the source of each argument.
+
+        `resources` are the names of the parameters that a runner fills.
 
         Raises:
             DagError: with everything that is wrong.
         """
-        described = (tuple(self.specs), self.edges)
-        if self._planned is None or self._planned[0] != described:
-            self._planned = (described, plan_of(self))
-        return self._planned[1]
+        described = described_in(self)
+        known = self._plans.get(resources)
+        if known is None or known[0] != described:
+            known = self._plans[resources] = (described, plan_of(self, resources))
+        return known[1]
 
     def validate(self) -> None:
         """Finds everything that is wrong before anything runs.
@@ -70,6 +80,24 @@ class Dag(Graph):
             DagError: `problems` lists what is wrong, each with its mend.
         """
         self.plan()
+
+    @property
+    def namespace(self) -> Namespace:
+        """What nodes reach by `ctx.ns_call`: the one given, or that of the Dag's own functions.
+
+        Example:
+            >>> dag.namespace.get("shop.steps:fetch")
+        """
+        if self._namespace is not None:
+            return self._namespace
+        from .registry import Namespace  # its models of configuration are not every program's
+
+        own = Namespace()
+        for spec in self.specs.values():
+            if isinstance(spec.body, Function):
+                with suppress(NamespaceError):  # a lambda, or a function that is there already
+                    own.register(spec.body.target)
+        return own
 
     def topological_order(self) -> list[Node]:
         """The nodes so that each comes after its upstreams, and otherwise as described."""
@@ -114,28 +142,65 @@ class Dag(Graph):
         """
         return explanation(self.plan())
 
-    def draw(self) -> str:
-        """The graph as lines of text.
+    def draw(self, width: int | None = 80) -> str:
+        """The graph as lines of text, upstreams above downstreams.
+
+        What is inside a composite node stands in brackets behind its label, or is drawn below. A
+        graph with too many nodes beside one another for `width` columns is a list of its nodes.
+
+        Example:
+            >>> print(dag.draw())
+            pages
+              │
+              ▼
+            parse [map]
 
         Raises:
             DagError: the graph is wrong.
         """
-        return ascii_drawing(self.plan())
+        return ascii_drawing(self.plan(), width)
 
     def to_mermaid(self) -> str:
-        """The graph in the language of mermaid.
+        """The graph in the language of mermaid, with a box around what is inside a composite.
+
+        Example:
+            >>> print(dag.to_mermaid())
+            flowchart TD
+                n0["pages"]
+                subgraph n1["parse (map)"]
+                    n2["parse"]
+                end
+                n0 -->|"page"| n1
 
         Raises:
             DagError: the graph is wrong.
         """
         return mermaid(self.plan())
 
+    def to_dot(self) -> str:
+        """The graph in the language of Graphviz, with a box around what is inside a composite.
+
+        Example:
+            >>> Path("dag.dot").write_text(dag.to_dot())
+
+        Raises:
+            DagError: the graph is wrong.
+        """
+        return dot(self.plan())
+
+    def _repr_html_(self) -> str:
+        return views(self.plan)["text/html"]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return views(self.plan)
+
     # running it
 
-    async def __call__(self, **inputs: Any) -> DagRunResult:
+    async def __call__(self, /, **inputs: Any) -> DagRunResult:
         """Runs the graph without keeping a record.
 
-        Inputs are given by the name of a parameter, or by node as `label={…}`.
+        Inputs are given by the name of a parameter, or by node as `label={…}`; a node inside
+        others goes by its path, `**{"pages/fetch": {…}}`.
 
         Raises:
             DagError: the graph is wrong, or an input is missing; nothing has started.
@@ -143,7 +208,7 @@ class Dag(Graph):
         """
         return await DagRunner(self).run(inputs_by_node(self.plan(), inputs))
 
-    def run_sync(self, **inputs: Any) -> DagRunResult:
+    def run_sync(self, /, **inputs: Any) -> DagRunResult:
         """The same for code that does not await; also below a running event loop.
 
         Example:

@@ -1,39 +1,47 @@
-"""How do nodes, wiring and schedule become a run?
+"""How is a graph run, restarted and replayed? The runner, and what comes of a run.
 
-Takes what is ready, wires it, calls it, and emits what happened. Which output feeds which argument
-is decided in `plan.py`; what becomes of an event is the listener's business.
+What a run was asked for is checked here, before anything starts. How it goes then is the business
+of `execution.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import concurrent.futures
+import random
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Container, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import MISSING, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
-from .call import in_thread, run_to_result, to_the_end
-from .errors import DagError, RunFailed, UnknownName, WrongRunState, nearest
-from .events import (
-    Event,
-    Listener,
-    NodeCompleted,
-    NodeFailed,
-    NodesEnded,
-    NodeStarted,
-    NodeStatus,
-    RunFinished,
-    RunStarted,
-    RunStatus,
-    in_short,
+from .call import cannot_travel, in_thread, run_to_result
+from .context import context_class, current_initiator, fields_of, tenant_of
+from .errors import (
+    CodeChanged,
+    DagError,
+    RunFailed,
+    RunNotFound,
+    UnknownName,
+    WrongKind,
+    WrongRunState,
+    nearest,
 )
-from .plan import NodePlan, Plan, Planned
-from .schedule import Schedule
-from .wiring import Given, arguments, check_inputs
+from .events import Listener, NodeStatus, RunStatus, in_short
+from .execution import OnChange, Pausing, Progress, Run, Tree
+from .graph import check_limit
+from .marks import is_dag_factory
+from .plan import NodePlan, Plan, Planned, part_of
+from .recall import Memory, OldRun
+from .resume import Kept, behind, changed_here, changed_nodes, kept_of, old_inputs
+from .stopping import can_be_told, until_told
+from .wiring import Given, inputs_of
 
 T = TypeVar("T")
+
+THREADS_AT_ONCE = 32
+"""How many sync functions of one run are in threads at the same time."""
 
 
 def utc_now() -> datetime:
@@ -59,6 +67,11 @@ class DagRunResult:
     error: str | None = None
     """Its exception in one line."""
     exception: BaseException | None = field(default=None, repr=False)
+    failed_path: str | None = None
+    """Where it failed, inside of nodes too: "chunks[3]/parse"."""
+    run_again: tuple[str, ...] = ()
+    """Nodes that had completed before a restart, or in the run that was replayed, and were called
+    again, since their output does not come back exactly from what was recorded."""
     node_statuses: dict[str, NodeStatus] = field(default_factory=dict[str, NodeStatus], repr=False)
     values: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """What every completed node returned, by label."""
@@ -75,7 +88,7 @@ class DagRunResult:
         """
         if self.status == "completed":
             return self
-        where = f" at {self.failed_node!r}: {self.error}" if self.failed_node else ""
+        where = f" at {self.failed_path!r}: {self.error}" if self.failed_path else ""
         raise RunFailed(f"run {self.run_id} {self.status}{where}") from self.exception
 
     @overload
@@ -114,7 +127,10 @@ class DagRunner:
 
     Independent branches run concurrently, `max_concurrency` nodes at once at most, and a node
     starts as soon as its inputs are there. Coroutine functions run on the loop, functions marked
-    with `@inline` as well, all others in threads.
+    with `@inline` as well; all others run in threads, or in `executor`, which gets their name and
+    plain values. `resources` fill parameters, and fields of a `DagContext`, of their name: a
+    context manager is entered once per run and left at its end. `progress` is called with each
+    event, on the loop.
 
     Example:
         >>> runner = DagRunner(dag, provenance=DagProvenance("runs.db"))
@@ -124,6 +140,7 @@ class DagRunner:
 
     Raises:
         DagError: `max_concurrency` is less than one.
+        WrongKind: `user_ctx` names no tenant.
     """
 
     def __init__(
@@ -131,305 +148,437 @@ class DagRunner:
         dag: Planned,
         provenance: Listener | None = None,
         *,
+        executor: concurrent.futures.Executor | None = None,
         max_concurrency: int | None = None,
+        progress: Progress | None = None,
+        resources: Mapping[str, Any] | None = None,
+        user_ctx: Any = None,
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[], str] = new_run_id,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        if max_concurrency is not None and max_concurrency < 1:
-            raise DagError(f"max_concurrency={max_concurrency}: at least one node has to run")
-        self.dag = dag
+        check_limit("max_concurrency", max_concurrency)
+        self.dag = _planned(dag)
         self.provenance = provenance
+        self._executor = executor
         self._max_concurrency = max_concurrency
+        self._progress = progress
+        self._resources = dict(resources or {})
+        self._user_ctx = user_ctx
+        self._tenant = tenant_of(user_ctx)
         self._clock = clock
         self._new_id = new_id
+        self._chance = chance
+        self._pausing: set[Pausing] = set()
+        self._checked: Plan | None = None
 
     async def run(
         self,
         source_inputs: Given | None = None,
         dag_nsref: str | None = None,
         parent_run_id: str | None = None,
+        *,
+        targets: Iterable[str | Callable[..., Any]] | None = None,
+        overrides: Mapping[Any, Any] | None = None,
+        scheduled_at: datetime | None = None,
     ) -> DagRunResult:
-        """Runs the graph once; inputs are given by node and parameter.
+        """Runs the graph, or what `targets` need of it, with inputs by node and parameter.
 
-        A failing node fails the run, but not this call: branches that do not need it finish
-        first, and the result says what happened (see `DagRunResult.raise_for_status`).
+        Inputs of nodes inside others are addressed by path: "pages/fetch". `overrides` give the
+        outputs of nodes, which are not called then, and neither is what only they need.
+
+        Example:
+            >>> await runner.run({"fetch": {"url": "https://example.com"}})
+            >>> await runner.run(targets=["clean"], overrides={"fetch": page})
 
         Raises:
-            DagError: the graph cannot run, or an input is missing or unknown; nothing has started.
+            DagError: the graph is wrong, or an input is missing; nothing has started.
+            UnknownName: an input, a target, an override or a resource that nothing takes.
         """
-        plan = self.dag.plan()
-        given = source_inputs or {}
-        check_inputs(plan, given)
-        run = _Run(
-            plan,
-            given,
-            self._new_id(),
-            self._clock,
-            self.provenance,
-            asyncio.Semaphore(self._max_concurrency) if self._max_concurrency else None,
-        )
-        await run.execute(dag_nsref, parent_run_id)
-        return DagRunResult(
-            run_id=run.run_id,
-            status=run.status,
-            outputs=run.sink_outputs(),
-            failed_node=run.failed_node,
-            error=None if run.error is None else in_short(run.error),
-            exception=run.error,
-            node_statuses=run.statuses,
-            values=run.values,
-            graph=self.dag,
-        )
+        plan = whole = self._plan()
+        labels = None
+        values: dict[str, Any] = {}
+        for node, value in (overrides or {}).items():
+            values[self._labels(whole, [node])[0]] = value
+        if targets is not None or values:
+            plan, labels = self._part(whole, targets, values)
+        needed = _not_below(plan, values)
+        given = inputs_of(whole, source_inputs or {}, self._resources, needed)
+        tree = self._tree(dag_nsref, scheduled_at, current_initiator())
+        kept = Kept({}, values, ()) if values else None
+        run = Run(tree, plan, given, self._new_id(), dag_nsref or "", parent_run_id, kept=kept)
+        run.targets = labels
+        return await self._carried_out(run)
 
     def run_sync(
         self,
         source_inputs: Given | None = None,
         dag_nsref: str | None = None,
         parent_run_id: str | None = None,
+        *,
+        targets: Iterable[str | Callable[..., Any]] | None = None,
+        overrides: Mapping[Any, Any] | None = None,
+        scheduled_at: datetime | None = None,
     ) -> DagRunResult:
-        """`run` for code that does not await; also where an event loop is running already."""
-        return run_to_result(lambda: self.run(source_inputs, dag_nsref, parent_run_id))
+        """`run` for code that does not await; also below a running event loop.
 
+        On the main thread, SIGINT and SIGTERM pause the run: what has begun may end within a grace
+        period, and the result says "paused". A second signal breaks off at once.
 
-# --- one run --------------------------------------------------------------------------------
+        Raises:
+            DagError: the graph is wrong, or an input is missing; nothing has started.
+            UnknownName: an input, a target, an override or a resource that nothing takes.
+        """
 
-
-class _Fence:
-    """Who may say how a node ended: the first who asks."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = False
-
-    @property
-    def taken(self) -> bool:
-        return self._taken
-
-    def take(self) -> bool:
-        with self._lock:
-            first = not self._taken
-            self._taken = True
-            return first
-
-
-@dataclass
-class _Run:
-    plan: Plan
-    given: Given
-    run_id: str
-    clock: Callable[[], datetime]
-    listener: Listener | None
-    slots: asyncio.Semaphore | None
-
-    def __post_init__(self) -> None:
-        self.status: RunStatus = "running"
-        self.statuses: dict[str, NodeStatus] = dict.fromkeys(self.plan.nodes, "pending")
-        self.values: dict[str, Any] = {}
-        self.failed_node: str | None = None
-        self.error: BaseException | None = None
-        self._schedule = Schedule(self.plan.upstreams)
-        self._fences = {label: _Fence() for label in self.plan.nodes}
-
-    def sink_outputs(self) -> dict[str, Any]:
-        return {
-            label: self.values[label]
-            for label, node in self.plan.nodes.items()
-            if node.is_sink and label in self.values
-        }
-
-    async def execute(self, dag_nsref: str | None, parent_run_id: str | None) -> None:
-        began = RunStarted(
-            self.run_id, self.clock(), self.plan, self.given, dag_nsref, parent_run_id
-        )
-        try:
-            await self._tell(began)
-            async with asyncio.TaskGroup() as group:
-                for label in self._schedule.ready():
-                    group.create_task(self._node(group, label))
-        except BaseException as error:
-            # cancelled, or something broke that is not a node: the listener, for example
-            cause = _only(error)
-            cancelled = isinstance(cause, asyncio.CancelledError)
-            self.status = "cancelled" if cancelled else "failed"
-            self.error = None if cancelled else cause
-            await to_the_end(self._break_off())
-            if cause is error:
-                raise
-            raise cause from None
-        self.status = "completed" if self.failed_node is None else "failed"
-        await self._tell(self._finished())
-
-    async def _break_off(self) -> None:
-        """Records that what has not ended never will, as far as recording still works."""
-        left = [
-            node
-            for label, node in self.plan.nodes.items()
-            if self.statuses[label] in ("pending", "running") and self._fences[label].take()
-        ]
-        self.statuses.update({node.label: "cancelled" for node in left})
-        try:
-            await self._tell(
-                NodesEnded(self.run_id, self.clock(), tuple(left), "cancelled"), self._finished()
+        async def work() -> DagRunResult:
+            running = self.run(
+                source_inputs,
+                dag_nsref,
+                parent_run_id,
+                targets=targets,
+                overrides=overrides,
+                scheduled_at=scheduled_at,
             )
-        except Exception:
-            if self.status == "cancelled":
-                raise
+            return await (until_told(running, self.pause, self._cut_short) if told else running)
 
-    def _finished(self) -> RunFinished:
-        return RunFinished(
-            self.run_id,
-            self.clock(),
-            self.plan,
-            self.status,
-            self.sink_outputs(),
-            self.failed_node,
-            self.error,
+        told = can_be_told()
+        return run_to_result(work)
+
+    def pause(self) -> None:
+        """Pauses the runs that are under way: nodes that have begun end, and no others begin.
+
+        Their status is "paused" then, and `restart` continues them. Any thread may call it.
+
+        Example:
+            >>> runner.pause()
+        """
+        for pausing in tuple(self._pausing):
+            pausing.begin()
+
+    def _cut_short(self) -> None:
+        for pausing in tuple(self._pausing):
+            pausing.cut_short = True
+
+    async def restart(
+        self,
+        run_id: str,
+        on_change: OnChange = "raise",
+        *,
+        source_inputs: Given | None = None,
+    ) -> DagRunResult:
+        """Continues a run that was paused, failed, was cancelled, or whose process is gone.
+
+        What completed is not run again; its values come back as the types that are declared. A node
+        whose output does not come back exactly is run again, and `result.run_again` names it.
+        Secrets, and inputs that could not be kept, are asked for by name, and are given as
+        `source_inputs`. If the code of completed nodes has changed, `on_change` says whether to
+        "raise" that, to "rerun" them with all that is behind them, or to "keep" what they returned.
+
+        Example:
+            >>> result = await runner.restart(result.run_id)
+
+        Raises:
+            RunNotFound: there is no such run.
+            WrongRunState: it has completed, is running, or is another tenant's.
+            CodeChanged: completed nodes have other code now; `nodes` names them.
+            DagError: an input that was not kept is missing.
+        """
+        if on_change not in ("raise", "rerun", "keep"):
+            raise DagError(f'on_change={on_change!r}: it is one of "raise", "rerun" and "keep"')
+        memory, old = await self._recalled(run_id)
+        if old.status == "completed":
+            raise WrongRunState(
+                f"run {run_id} has completed; replay(…) runs nodes of it again, as a new run"
+            )
+        plan = self._plan()
+        if old.targets is not None:
+            plan, _ = self._part(plan, old.targets, ())
+        changed = await in_thread(lambda: changed_nodes(plan, old, memory))
+        if changed and on_change == "raise":
+            raise CodeChanged(run_id, changed)
+        rerun = behind(plan, changed_here(plan, old)) if on_change == "rerun" else set[str]()
+        kept = await in_thread(lambda: kept_of(plan, old, rerun, memory, all_values=True))
+        given = self._given_again("restart", plan, old, kept, source_inputs or {})
+        tree = self._tree(old.dag_nsref, None, old.initiated_by, memory, on_change)
+        run = Run(
+            tree,
+            plan,
+            given,
+            run_id,
+            old.path,
+            old.parent_run_id,
+            kept=kept,
+            old=old,
+            resuming=True,
+        )
+        return await self._carried_out(run)
+
+    async def replay(
+        self,
+        run_id: str,
+        rerun_nodes: Iterable[str | Callable[..., Any]],
+        downstream: bool = False,
+        *,
+        source_inputs: Given | None = None,
+    ) -> DagRunResult:
+        """Runs some nodes of an earlier run again, as a new run with its inputs.
+
+        All other nodes give what they returned then; with `downstream=True` what is behind the
+        nodes runs, too. So does what had not completed, or does not come back exactly.
+
+        Example:
+            >>> again = await runner.replay(result.run_id, {"transform"}, downstream=True)
+
+        Raises:
+            RunNotFound: there is no such run.
+            UnknownName: there is no such node.
+            WrongRunState: it is running, or is another tenant's.
+            DagError: an input that was not kept is missing.
+        """
+        memory, old = await self._recalled(run_id)
+        if old.status == "running":
+            raise WrongRunState(f"run {run_id} is running; pause it, or wait for its end")
+        plan = self._plan()
+        if old.targets is not None:
+            plan, _ = self._part(plan, old.targets, ())
+        rerun = set(self._labels(plan, rerun_nodes))
+        if downstream:
+            rerun = behind(plan, rerun)
+        kept = await in_thread(lambda: kept_of(plan, old, rerun, memory, all_values=True))
+        given = self._given_again("replay", plan, old, kept, source_inputs or {})
+        tree = self._tree(old.dag_nsref, None, current_initiator())
+        run = Run(tree, plan, given, self._new_id(), old.path, None, kept=kept, old=old)
+        run.targets = old.targets
+        return await self._carried_out(run)
+
+    # before a run
+
+    def _plan(self) -> Plan:
+        plan = self.dag.plan(frozenset(self._resources))
+        if plan is not self._checked:
+            _check_resources(plan, self._resources)
+            if self._executor is not None:
+                _check_travellers(plan)
+            self._checked = plan
+        return plan
+
+    def _labels(self, plan: Plan, nodes: Iterable[str | Callable[..., Any]]) -> list[str]:
+        if isinstance(nodes, str):
+            nodes = [nodes]
+        found: list[str] = []
+        for node in nodes:
+            label = node if isinstance(node, str) else self.dag.label_of_function(node)
+            if label not in plan.nodes:
+                raise UnknownName(f"no node {label!r}{nearest(label, plan.nodes)}")
+            found.append(label)
+        return found
+
+    def _part(
+        self,
+        plan: Plan,
+        targets: Iterable[str | Callable[..., Any]] | None,
+        overrides: Iterable[str],
+    ) -> tuple[Plan, tuple[str, ...]]:
+        given = self._labels(plan, overrides)
+        wanted = (
+            [label for label, node in plan.nodes.items() if node.is_sink]
+            if targets is None
+            else self._labels(plan, targets)
+        )
+        return part_of(plan, wanted, given), tuple(wanted)
+
+    def _tree(
+        self,
+        dag_nsref: str | None,
+        scheduled_at: datetime | None,
+        initiated_by: str | None,
+        memory: Memory | None = None,
+        on_change: OnChange = "raise",
+    ) -> Tree:
+        most = self._max_concurrency
+        return Tree(
+            self._clock,
+            self._new_id,
+            self._chance,
+            self.provenance,
+            self._progress,
+            None if most is None else asyncio.Semaphore(most),
+            asyncio.Semaphore(THREADS_AT_ONCE),
+            self._executor,
+            self._user_ctx,
+            self._tenant,
+            dag_nsref,
+            scheduled_at,
+            initiated_by,
+            lambda: getattr(self.dag, "namespace", None),
+            Pausing(),
+            memory,
+            on_change,
         )
 
-    # one node
+    async def _recalled(self, run_id: str) -> tuple[Memory, OldRun]:
+        if not hasattr(self.provenance, "recall"):
+            raise WrongRunState(
+                "nothing is known of earlier runs; make the runner with provenance=DagProvenance(…)"
+            )
+        memory = cast("Memory", self.provenance)
+        old = await in_thread(lambda: memory.recall(run_id))
+        if old is None:
+            raise RunNotFound(f"there is no run {run_id!r} in {self.provenance!r}")
+        if old.parent_label is not None:
+            raise WrongRunState(
+                f"run {run_id} is a part of run {old.parent_run_id} ({old.path}); take that one"
+            )
+        if old.tenant != self._tenant:
+            raise WrongRunState(
+                f"run {run_id} belongs to {old.tenant or 'no tenant'}, and this runner to "
+                f"{self._tenant or 'no tenant'}; give DagRunner the user_ctx of the run"
+            )
+        return memory, old
 
-    async def _node(self, group: asyncio.TaskGroup, label: str) -> None:
-        if self.slots is None:
-            await self._attempt(label)
-        else:
-            async with self.slots:
-                await self._attempt(label)
-        if self.statuses[label] == "completed":
-            for released in self._schedule.completed(label):
-                group.create_task(self._node(group, released))
-        elif self.statuses[label] == "failed":
-            await self._block(label)
+    def _given_again(
+        self, how: str, plan: Plan, old: OldRun, kept: Kept, extra: Given
+    ) -> dict[str, dict[str, Any]]:
+        given: dict[str, dict[str, Any]] = old_inputs(plan, old)
+        new = inputs_of(plan, extra, self._resources, {})
+        for path, values in new.items():
+            given.setdefault(path, {}).update(values)
+        missing = [
+            (path, name)
+            for path, _, name in (each.rpartition(".") for each in old.withheld)
+            if path in plan.paths
+            and path.partition("/")[0] not in kept.done
+            and name not in given.get(path, {})
+            and any(binding.param == name for binding in plan.paths[path].bindings)
+        ]
+        if missing:
+            raise DagError(
+                [
+                    f"the input {name!r} of {path} is not kept, since it is secret or has no exact "
+                    f'text; give it again: {how}(…, source_inputs={{"{path}": {{"{name}": …}}}})'
+                    for path, name in missing
+                ]
+            )
+        return inputs_of(plan, given, self._resources, _not_below(plan, kept.done))
 
-    async def _attempt(self, label: str) -> None:
-        node = self.plan.nodes[label]
-        given = self.given.get(label, {})
-        self.statuses[label] = "running"
+    # a run
+
+    async def _carried_out(self, run: Run) -> DagRunResult:
+        pausing = run.tree.pausing
+        self._pausing.add(pausing)
         try:
-            values = arguments(node, self.values, given)
-        except Exception as error:  # noqa: BLE001 - a wrong value fails the node, whatever it is
-            await self._fail(node, error)
-            return
-        positional, by_name = node.method.arguments(values)
-        function = node.method.target
-        if node.method.is_async:
-            await self._on_loop(node, given, lambda: function(*positional, **by_name))
-        elif node.inline:
-            await self._on_loop(node, given, lambda: _now(function(*positional, **by_name)))
-        else:
-            await self._in_thread(node, given, lambda: function(*positional, **by_name))
-
-    async def _on_loop(
-        self, node: NodePlan, given: Mapping[str, Any], call: Callable[[], Awaitable[Any]]
-    ) -> None:
-        await self._tell(NodeStarted(self.run_id, self.clock(), node, given))
-        try:
-            value = await call()
-        except _NODE_ERRORS as error:
-            if _is_cancelled(error):
+            if self._resources:
+                async with _opened(self._resources) as resources:
+                    run.tree.resources = resources
+                    await run.execute()
+            else:
+                await run.execute()
+        except asyncio.CancelledError:
+            if run.status != "paused":
                 raise
-            await self._fail(node, error)
-            return
-        if self._fences[node.label].take():
-            await to_the_end(self._tell(NodeCompleted(self.run_id, self.clock(), node, value)))
-            self._complete(node, value)
-
-    async def _in_thread(
-        self, node: NodePlan, given: Mapping[str, Any], call: Callable[[], Any]
-    ) -> None:
-        """Start, call and end in one visit to a thread, with what the listener does about them."""
-
-        def visit() -> tuple[Literal["returned", "raised", "await", "late"], Any]:
-            if self._fences[node.label].taken:  # cancelled while it waited for a thread
-                return "late", None
-            self._emit(NodeStarted(self.run_id, self.clock(), node, given))
-            try:
-                value = call()
-            except _NODE_ERRORS as error:
-                if not self._fences[node.label].take():
-                    return "late", None
-                self._emit(NodeFailed(self.run_id, self.clock(), node, error))
-                return "raised", error
-            if isinstance(value, Awaitable):  # a plain function that hands out a coroutine
-                return "await", value
-            if not self._fences[node.label].take():
-                return "late", None
-            self._emit(NodeCompleted(self.run_id, self.clock(), node, value))
-            return "returned", value
-
-        how, value = await in_thread(visit)
-        if how == "await":
-            try:
-                value = await value
-            except _NODE_ERRORS as error:
-                if _is_cancelled(error):
-                    raise
-                await self._fail(node, error)
-                return
-            if self._fences[node.label].take():
-                await to_the_end(self._tell(NodeCompleted(self.run_id, self.clock(), node, value)))
-                self._complete(node, value)
-        elif how == "returned":
-            self._complete(node, value)
-        elif how == "raised":
-            self._note_failure(node, value)
-
-    def _complete(self, node: NodePlan, value: Any) -> None:
-        self.statuses[node.label] = "completed"
-        self.values[node.label] = value
-
-    async def _fail(self, node: NodePlan, error: BaseException) -> None:
-        if self._fences[node.label].take():
-            await to_the_end(self._tell(NodeFailed(self.run_id, self.clock(), node, error)))
-            self._note_failure(node, error)
-
-    def _note_failure(self, node: NodePlan, error: BaseException) -> None:
-        self.statuses[node.label] = "failed"
-        if self.failed_node is None:
-            self.failed_node, self.error = node.label, error
-
-    async def _block(self, label: str) -> None:
-        """What depends on a failed node will never start."""
-        lost = tuple(self.plan.nodes[each] for each in self._schedule.failed(label))
-        for node in lost:
-            self._fences[node.label].take()
-            self.statuses[node.label] = "upstream_failed"
-        if lost:
-            event = NodesEnded(self.run_id, self.clock(), lost, "upstream_failed")
-            await to_the_end(self._tell(event))
-
-    # telling
-
-    async def _tell(self, *events: Event) -> None:
-        """Tells the listener from the loop: in a thread if it may have to wait."""
-        if self.listener is None:
-            return
-        if self.listener.blocking:
-            await in_thread(lambda: self._emit(*events))
-        else:
-            self._emit(*events)
-
-    def _emit(self, *events: Event) -> None:
-        if self.listener is not None:
-            for event in events:
-                self.listener.emit(event)
+        finally:
+            self._pausing.discard(pausing)
+            if self._progress is not None:  # what it was to hear of stands in the loop's queue
+                await asyncio.sleep(0)
+        return DagRunResult(
+            run.run_id,
+            run.status,
+            run.sink_outputs(),
+            run.failed_node,
+            None if run.error is None else in_short(run.error),
+            run.error,
+            run.failed_path,
+            () if run.kept is None else run.kept.again,
+            dict(run.statuses),
+            run.values,
+            self.dag,
+        )
 
 
-_NODE_ERRORS = (Exception, SystemExit, asyncio.CancelledError)
-"""What a node may raise and thereby fail; a KeyboardInterrupt is not the node's."""
+def _planned(dag: Any) -> Planned:
+    """A Dag, or the one that a factory makes."""
+    found = dag() if is_dag_factory(dag) else dag
+    if not callable(getattr(found, "plan", None)):
+        raise WrongKind(f"DagRunner runs a Dag, got {dag!r}")
+    return cast("Planned", found)
 
 
-def _is_cancelled(error: BaseException) -> bool:
-    """Whether a CancelledError is the run's; a node may have raised one of its own."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+def _not_below(plan: Plan, labels: Container[str]) -> dict[str, NodePlan]:
+    """All nodes by path, except those of these labels and what is inside them."""
+    return {path: node for path, node in plan.paths.items() if path.partition("/")[0] not in labels}
 
 
-async def _now(value: Any) -> Any:
-    return await value if isinstance(value, Awaitable) else value
+def _check_resources(plan: Plan, resources: Mapping[str, Any]) -> None:
+    taken: set[str] = set()
+    open_to: set[str] = set()
+    problems: list[str] = []
+    for path, node in plan.paths.items():
+        for binding in node.bindings:
+            if binding.rule == "resource":
+                taken.add(binding.param)
+            elif binding.is_given:
+                open_to.add(binding.param)
+            elif binding.rule == "context":
+                kind = context_class(binding.arg.annotation)
+                assert kind is not None
+                own = fields_of(kind)
+                taken |= set(own)
+                problems += [
+                    f"{path} takes a {kind.__name__}, whose field {name!r} is not filled; give "
+                    f'resources={{"{name}": …}}, or the field a default'
+                    for name, of in own.items()
+                    if name not in resources
+                    and of.default is MISSING is of.default_factory
+                    and of.init
+                ]
+    for name in resources:
+        if name not in taken:
+            hint = nearest(name, taken | open_to)
+            raise UnknownName(f"no node takes the resource {name!r}{hint}")
+    if problems:
+        raise DagError(problems)
 
 
-def _only(error: BaseException) -> BaseException:
-    """The first exception out of the groups that a TaskGroup makes."""
-    while isinstance(error, BaseExceptionGroup) and error.exceptions:
-        error = error.exceptions[0]
-    return error
+def _check_travellers(plan: Plan) -> None:
+    problems: list[str] = []
+    for path, node in plan.paths.items():
+        function = node.function
+        if function is None or function.inline or function.method.is_async:
+            continue
+        here = "mark it @inline or make it async, so that it runs in this process"
+        for binding in node.bindings:
+            if binding.rule in ("resource", "context"):
+                problems.append(
+                    f"{path}: the {binding.rule} {binding.param!r} cannot travel to an executor; "
+                    f"{here}"
+                )
+        why = cannot_travel(function.target)
+        if why is not None:
+            problems.append(
+                f"{path}: an executor finds functions by their name, which does not lead to this "
+                f"one ({why}); define it at the level of a module, or {here}"
+            )
+    if problems:
+        raise DagError(problems)
+
+
+@asynccontextmanager
+async def _opened(resources: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+    """The resources, those that are context managers entered."""
+    async with AsyncExitStack() as stack:
+        opened: dict[str, Any] = {}
+        for name, resource in resources.items():
+            resource = _anew(resource)
+            if hasattr(type(resource), "__aenter__"):
+                opened[name] = await stack.enter_async_context(resource)
+            elif hasattr(type(resource), "__enter__"):
+                opened[name] = stack.enter_context(resource)
+            else:
+                opened[name] = resource
+        yield opened
+
+
+def _anew(resource: Any) -> Any:
+    """What a `@contextmanager` made can be entered once; each run enters one of its own."""
+    again = getattr(type(resource), "_recreate_cm", None)
+    return resource if again is None else again(resource)

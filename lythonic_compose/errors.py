@@ -6,24 +6,51 @@ No other room's names may be imported here; every room may import from here.
     ├── DagError              ValueError     a graph that cannot run, with every problem it has
     │   ├── UnknownName       KeyError       a label, a parameter or an input that is not there
     │   └── WrongKind         TypeError      an object that cannot be a node
+    ├── NamespaceError        ValueError     a reference, path or tag that is malformed, or taken
+    │   ├── NotRegistered     KeyError       nothing stands there in the namespace
+    │   │   └── NoSuchLeaf    AttributeError the same, asked for with a dot
+    │   └── ImportFailed      ImportError    a module that does not import
+    │       └── MissingObject KeyError       no such module, or nothing of that name in it
+    ├── ConfigError           ValueError     a configuration that makes no sense
     ├── WiringError           ValueError     a value that its edge cannot carry
-    └── RunError                             a run that did not do what was asked
-        ├── RunFailed         RuntimeError   it ended, but not as "completed"
-        ├── RunNotFound       KeyError       there is no such run
-        └── WrongRunState     ValueError     it is not in a state for what was asked
+    ├── RunError                             a run that did not do what was asked
+    │   ├── RunFailed         RuntimeError   it ended, but not as "completed"
+    │   ├── RunNotFound       KeyError       there is no such run
+    │   ├── WrongRunState     ValueError     it is not in a state for what was asked
+    │   └── CodeChanged       ValueError     the code of completed nodes is not what it was
+    ├── DagPause                             raised by a node to pause its run
+    └── CacheError            ValueError     a function that cannot be cached, ages without sense
+        ├── UnknownCacheKey   KeyError       a parameter that is no part of a cache's key
+        ├── CacheRefreshPushback             raised by a cached function: "not again for so long"
+        ├── CacheRefreshSuppressed           that time is not over, and no value is young enough
+        └── CacheProhibitDirectCall          a call around the cache
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
+from typing import Any
 
 __all__ = [
+    "CacheError",
+    "CacheRefreshPushback",
+    "CacheRefreshSuppressed",
+    "CodeChanged",
     "ComposeError",
+    "ConfigError",
     "DagError",
+    "DagPause",
+    "ImportFailed",
+    "MissingObject",
+    "NamespaceError",
+    "NoSuchLeaf",
+    "NotRegistered",
     "RunError",
     "RunFailed",
     "RunNotFound",
+    "UnknownCacheKey",
     "UnknownName",
     "WiringError",
     "WrongKind",
@@ -60,6 +87,30 @@ class WrongKind(DagError, TypeError):
     """An object of a kind that cannot stand where it was put."""
 
 
+class NamespaceError(ComposeError, ValueError):
+    """A reference, a path or a tag is malformed, or a path is taken already."""
+
+
+class NotRegistered(NamespaceError, KeyError):
+    """Nothing is registered under this path."""
+
+
+class NoSuchLeaf(NotRegistered, AttributeError):
+    """Nothing is registered under this name, which was asked for with a dot."""
+
+
+class ImportFailed(NamespaceError, ImportError):
+    """A module that a reference names raised while it was imported; the cause is what it raised."""
+
+
+class MissingObject(ImportFailed, KeyError):
+    """A reference names a module that does not exist, or nothing in it."""
+
+
+class ConfigError(ComposeError, ValueError):
+    """A configuration makes no sense; the message names the place in it."""
+
+
 class WiringError(ComposeError, ValueError):
     """A value that is not of the type that its edge declares."""
 
@@ -78,6 +129,70 @@ class RunNotFound(RunError, KeyError):
 
 class WrongRunState(RunError, ValueError):
     """The run, or the node of it that was asked for, is not in a state for that."""
+
+
+class CacheError(ComposeError, ValueError):
+    """A function that cannot be cached, or ages that make no sense."""
+
+
+class UnknownCacheKey(CacheError, KeyError):
+    """A parameter that is no part of a cache's key, with the nearest that is."""
+
+
+class CacheRefreshPushback(CacheError):
+    """Raised by a cached function: its refreshes are suppressed for so many days.
+
+    With a `namespace_prefix`, so are those of every cached function below it.
+
+    Example:
+        >>> if answer.status_code == 429:
+        ...     raise CacheRefreshPushback(days=1 / 24, namespace_prefix="market")
+
+    Raises:
+        CacheError: `days` is not a positive number or timedelta.
+    """
+
+    def __init__(self, days: float | timedelta, namespace_prefix: str | None = None) -> None:
+        number = days.total_seconds() / 86_400 if isinstance(days, timedelta) else days
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not number > 0:
+            raise CacheError(f"a pushback is for a positive number of days, not {days!r}")
+        self.days = float(number)
+        self.namespace_prefix = namespace_prefix
+        where = "" if namespace_prefix is None else f" of what stands below {namespace_prefix!r}"
+        super().__init__(f"refreshes{where} are pushed back for {self.days:g} days")
+
+    def __reduce__(self) -> tuple[type[CacheRefreshPushback], tuple[Any, ...]]:
+        return type(self), (self.days, self.namespace_prefix)
+
+
+class CacheRefreshSuppressed(CacheError):
+    """A function has pushed back, and there is no value that is young enough to be served."""
+
+
+class CodeChanged(RunError, ValueError):
+    """A run cannot simply go on: the code of `nodes`, which completed, is not what it was."""
+
+    def __init__(self, run_id: str, nodes: Sequence[str]) -> None:
+        self.run_id = run_id
+        self.nodes = tuple(nodes)
+        super().__init__(run_id, self.nodes)
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run_id} was begun with other code: {', '.join(self.nodes)} completed then "
+            'and changed since. restart(…, on_change="rerun") runs them and what is behind them '
+            'again, on_change="keep" uses what they returned'
+        )
+
+
+class DagPause(ComposeError):
+    """Raised by a node to pause its run, which a restart continues with that node.
+
+    Example:
+        >>> def publish(report: Report) -> None:
+        ...     if not approved(report):
+        ...         raise DagPause("waits for approval")
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

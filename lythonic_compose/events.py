@@ -7,7 +7,7 @@ serialised or decided here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -20,8 +20,20 @@ NodeStatus: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a nested run stands: below which run and node, for which element and branch."""
+
+    parent_run_id: str
+    label: str
+    key: str = ""
+    """The element of a map, as text; empty where there is only one."""
+    branch: str | None = None
+    """Which way a switch went."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run begins; `inputs` are by node and parameter."""
+    """A run begins; `inputs` are by the path of a node ("fetch", "pages/fetch") and parameter."""
 
     run_id: str
     at: datetime
@@ -29,6 +41,27 @@ class RunStarted:
     inputs: Mapping[str, Mapping[str, Any]]
     dag_nsref: str | None = None
     parent_run_id: str | None = None
+    path: str = ""
+    place: Place | None = None
+    """Of a nested run; `parent_run_id` is then the same as there."""
+    tenant: str | None = None
+    initiated_by: str | None = None
+    targets: tuple[str, ...] | None = None
+    """The nodes that it is for, where that is not the whole graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """A run that had not completed goes on; what is recorded of its completed nodes stays."""
+
+    run_id: str
+    at: datetime
+    plan: Plan
+    dag_nsref: str | None = None
+    place: Place | None = None
+    """Of a nested run."""
+    done: tuple[str, ...] = ()
+    """The labels of the nodes that are not run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +72,20 @@ class NodeStarted:
     at: datetime
     node: NodePlan
     given: Mapping[str, Any]
+    attempt: int = 1
+    """Counts from 1 over the whole life of a run, restarts included."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A node's function raised or was too slow, and will be called again at `again_at`."""
+
+    run_id: str
+    at: datetime
+    node: NodePlan
+    error: BaseException
+    attempt: int
+    again_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +96,21 @@ class NodeCompleted:
     at: datetime
     node: NodePlan
     value: Any
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSkipped:
+    """A node was not called: an output of an earlier run is used again, or a value was given."""
+
+    run_id: str
+    at: datetime
+    node: NodePlan
+    value: Any
+    reused_from: str | None = None
+    """The run whose output it is; None for an override."""
+    payload_hash: str | None = None
+    """Under which that run kept it, so that it need not be written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,44 +121,79 @@ class NodeFailed:
     at: datetime
     node: NodePlan
     error: BaseException
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeExpanded:
+    """A map knows how many elements it has."""
+
+    run_id: str
+    at: datetime
+    node: NodePlan
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NodesEnded:
-    """These nodes will not run (upstream_failed), or were not let to end (cancelled)."""
+    """These nodes will not run (upstream_failed), were not let to end (cancelled), or wait for a
+    restart (pending)."""
 
     run_id: str
     at: datetime
     nodes: tuple[NodePlan, ...]
-    status: Literal["upstream_failed", "cancelled"]
+    status: Literal["upstream_failed", "cancelled", "pending"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """A run has ended; `outputs` are those of its sinks, by label."""
+    """A run has ended, or has paused; `outputs` are those of its sinks, by label."""
 
     run_id: str
     at: datetime
     plan: Plan
     status: RunStatus
-    outputs: Mapping[str, Any]
+    outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     failed_node: str | None = None
     error: BaseException | None = None
 
 
-Event: TypeAlias = RunStarted | NodeStarted | NodeCompleted | NodeFailed | NodesEnded | RunFinished
+Event: TypeAlias = (
+    RunStarted
+    | RunResumed
+    | NodeStarted
+    | AttemptFailed
+    | NodeCompleted
+    | NodeSkipped
+    | NodeFailed
+    | NodeExpanded
+    | NodesEnded
+    | RunFinished
+)
 
 
 class Listener(Protocol):
     """Whoever is told what happens in a run, from the loop and from threads.
 
-    `emit` of a listener that is `blocking` is never called on the event loop.
+    Events that are told in one call belong together: all of them are kept, or none. They may be of
+    several runs, and a node's start may follow the completion that it waited for.
     """
 
     @property
-    def blocking(self) -> bool: ...
+    def blocking(self) -> bool:
+        """Whether `emit` may have to wait, so that it is never called on an event loop."""
+        ...
 
-    def emit(self, event: Event, /) -> None: ...
+    def emit(self, *events: Event) -> None:
+        """Takes events, and has done with them what is to be done when it returns."""
+        ...
+
+    def try_emit(self, *events: Event) -> bool:
+        """`emit` where it needs no waiting, for event loops; else False, and nothing was done.
+
+        What `emit` would raise, it raises.
+        """
+        ...
 
 
 def in_short(error: BaseException) -> str:

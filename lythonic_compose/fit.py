@@ -153,7 +153,7 @@ def _fit_arguments(arguments: tuple[Any, ...], expected: tuple[Any, ...]) -> boo
     if Ellipsis in expected and Ellipsis not in arguments:  # tuple[int, int] as tuple[int, ...]
         expected = (expected[0],) * len(arguments)
     return len(arguments) == len(expected) and all(
-        mine is Ellipsis or not is_known(mine) or fits(mine, other)
+        mine is other if Ellipsis in (mine, other) else not is_known(mine) or fits(mine, other)
         for mine, other in zip(arguments, expected, strict=True)
     )
 
@@ -345,12 +345,37 @@ class Check:
 
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any] | None:
-        return adapter_of(self._annotation)
+        return adapter_of(_with_bools(self._annotation))
+
+
+_HOLDING: tuple[Any, ...] = (
+    list, dict, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Mapping,
+    collections.abc.Iterable, collections.abc.Collection, collections.abc.Set,
+)  # fmt: skip
+
+
+def _with_bools(annotation: Any) -> Any:
+    """`int` inside of unions and collections as `int | bool`: a bool is an int in Python."""
+    annotation = _plain(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if not _is_union(annotation) and origin not in _HOLDING:
+        return annotation
+    replaced = tuple(
+        Union[int, bool] if each is int else _with_bools(each)  # noqa: UP007 - made at run time
+        for each in arguments
+    )
+    if replaced == arguments:
+        return annotation
+    if _is_union(annotation):
+        return Union[replaced]  # noqa: UP007 - the members are known at run time only
+    generic: Any = origin
+    return generic[replaced]
 
 
 def _worded(value: Any, detail: Any) -> str:
     where = ".".join(str(part) for part in detail["loc"])
-    if not where:
+    # a member of a union complains of the whole value under its own name
+    if not where or (detail["input"] is value and detail["type"] != "missing"):
         return f"got {type(value).__name__}: {short(value)}"
     return f"got {type(value).__name__} with {short(detail['input'])} at {where} ({detail['msg']})"
 

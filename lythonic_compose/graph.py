@@ -7,20 +7,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias, overload
 
 from ._inline import is_inline
 from .errors import DagError, UnknownName, WrongKind, nearest
+from .marks import is_dag_factory
+from .registered import NamespaceNode
+from .retry import Retry
 from .signature import Method
+
+OnError: TypeAlias = Literal["fail", "skip", "collect"]
+
+# --- what a node does -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Calls a function."""
+
+    method: Method
+    """What it takes and returns."""
+    target: Callable[..., Any]
+    """What is called, which may be a wrapper around it."""
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Runs a graph of its own once."""
+
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Runs one graph of several, whichever the value names."""
+
+    branches: Mapping[str, Once]
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Runs a graph, or one that each element names, for every element of a list or dict."""
+
+    over: Once | Switch
+    concurrency: int | None = None
+    on_error: OnError = "fail"
+    flatten: bool = False
+
+
+Body: TypeAlias = Function | Once | Switch | Map
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A function under a label."""
+    """What a node does, under its label."""
 
     label: str
-    method: Method
-    inline: bool
+    body: Body
+    retry: Retry | None = None
+    timeout: float | None = None
+    """Seconds that one attempt may take."""
+
+    @property
+    def name(self) -> str:
+        """What is called, for people."""
+        return self.body.method.name if isinstance(self.body, Function) else self.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +156,148 @@ class Graph:
     def edges(self) -> tuple[Edge, ...]:
         return tuple(self._edges)
 
-    def node(self, function: Callable[..., Any], label: str | None = None) -> Node:
+    def node(
+        self,
+        what: Callable[..., Any] | NamespaceNode[..., Any] | Graph,
+        label: str | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Node:
         """Adds a function as a node, under its own name if no label is given.
 
+        A Dag, or a function marked with `@dag_factory`, becomes one node that runs it once.
+        `timeout` is what one attempt may take, in seconds.
+
         Example:
-            >>> dag.node(fetch) >> dag.node(transform, "clean")
+            >>> dag.node(fetch, retry=Retry(3)) >> dag.node(transform, "clean", timeout=30)
 
         Raises:
             WrongKind: it is not callable.
             DagError: the label is taken, or is none.
         """
-        if isinstance(function, Node):
-            raise WrongKind(f"{function!r} is a node already; wire it with >>")
-        method = Method(function)
-        name = method.name if label is None else label
-        _check_label(name)
-        if name in self.specs:
+        name, body = self._body(what, "dag.node")
+        return self._add(name if label is None else label, body, retry, timeout)
+
+    def map(
+        self,
+        what: Callable[..., Any] | NamespaceNode[..., Any] | Graph | Node,
+        label: str | None = None,
+        *,
+        concurrency: int | None = None,
+        on_error: OnError = "fail",
+        flatten: bool = False,
+    ) -> Node:
+        """Adds a node that runs a function or a Dag for each element of a list or dict.
+
+        The results come in the order of the elements, those of a dict under its keys. At most
+        `concurrency` elements are worked on at once. An element that fails fails the node; with
+        `on_error="skip"` it is left out, with "collect" there is a `Failed` in its place.
+        `flatten` joins results that are lists into one. `dag.map(dag.switch(…))` decides for each
+        element which way it goes.
+
+        Example:
+            >>> dag.node(pages) >> dag.map(parse, concurrency=8) >> dag.node(report)
+
+        Raises:
+            WrongKind: it is not callable.
+            DagError: the label is taken, or is none.
+        """
+        check_limit("concurrency", concurrency)
+        if on_error not in ("fail", "skip", "collect"):
+            raise DagError(f'on_error={on_error!r}: it is one of "fail", "skip" and "collect"')
+        name: str | None
+        over: Once | Switch
+        if isinstance(what, Node):
+            name, over = self._switch_taken_out(what)
+        else:
+            name, body = self._body(what, "dag.map")
+            if isinstance(body, Function):
+                body = Once(_alone(body))
+            over = body
+        return self._add(
+            name if label is None else label, Map(over, concurrency, on_error, flatten), None, None
+        )
+
+    def switch(
+        self,
+        branches: Mapping[str, Callable[..., Any] | NamespaceNode[..., Any] | Graph],
+        label: str | None = None,
+    ) -> Node:
+        """Adds a node that goes one of several ways, whichever its value names.
+
+        The value is a pair `("name", data)`, of which the branch gets the data, or a dict
+        `{"__switch__": "name", …}`, which the branch gets as it is.
+
+        Example:
+            >>> dag.node(classify) >> dag.switch({"text": read_text, "pdf": read_pdf}, "read")
+
+        Raises:
+            WrongKind: a branch is not callable.
+            DagError: there are no branches, or the label is taken, or is none.
+        """
+        if not isinstance(branches, Mapping) or not branches:
+            raise DagError("a switch takes a dict with at least one branch: {'name': function, …}")
+        ways: dict[str, Once] = {}
+        for name, what in branches.items():
+            _check_label(name, "the name of a branch")
+            _, body = self._body(what, "dag.switch")
+            ways[name] = Once(_alone(body)) if isinstance(body, Function) else body
+        return self._add("switch" if label is None else label, Switch(ways), None, None)
+
+    def _body(self, what: Any, how: str) -> tuple[str | None, Function | Once]:
+        """What a node does that is given so, and what it would be called."""
+        if isinstance(what, Node):
+            raise WrongKind(f"{what!r} is a node already; wire it with >>")
+        name = None
+        method = None
+        target = what
+        if isinstance(what, NamespaceNode):
+            name, method, what = what.nsref.name, what.method, what.target
+        if is_dag_factory(what):
+            name = name or Method(what).name
+            made = what()
+            if not isinstance(made, Graph):
+                raise WrongKind(f"the @dag_factory {name} returned {made!r}, which is no Dag")
+            what = made
+        if isinstance(what, Graph):
+            if what is self:
+                raise DagError("a Dag cannot be a node of itself")
+            return name, Once(what)
+        if isinstance(what, (str, bytes)):
+            raise WrongKind(f"expected a function, got the text {what!r}; {how}(function, label)")
+        method = method or Method(target)
+        return name or method.name, Function(method, target, is_inline(what))
+
+    def _add(
+        self, label: str | None, body: Body, retry: Retry | None, timeout: float | timedelta | None
+    ) -> Node:
+        if label is None:
             raise DagError(
-                f"there is a node {name!r} already; give this one a label of its own: "
-                f"dag.node({method.name}, label={name + '_2'!r})"
+                'a Dag has no name of its own; give the node one: dag.node(sub, "label")'
             )
-        self.specs[name] = NodeSpec(name, method, is_inline(function))
-        return Node(self, name)
+        _check_label(label)
+        if label in self.specs:
+            raise DagError(
+                f"there is a node {label!r} already; give this one a label of its own: "
+                f"label={label + '_2'!r}"
+            )
+        if retry is not None and not isinstance(retry, Retry):
+            raise WrongKind(f"{label}: retry={retry!r}: write retry=Retry({retry!r})")
+        self.specs[label] = NodeSpec(label, body, retry, _seconds(label, timeout))
+        return Node(self, label)
+
+    def _switch_taken_out(self, node: Node) -> tuple[str, Switch]:
+        label = self.label_of(node)
+        spec = self.specs[label]
+        wired = any(label in (edge.upstream, edge.downstream) for edge in self.edges)
+        if not isinstance(spec.body, Switch) or wired:
+            raise WrongKind(
+                f"{node!r} is {'wired' if wired else 'no switch'}; map a function, a Dag, or a "
+                "switch that is made for it: dag.map(dag.switch({…}, label))"
+            )
+        del self.specs[label]
+        return label, spec.body
 
     def edge(
         self,
@@ -168,17 +341,65 @@ class Graph:
         return self.label_of_function(node)
 
     def label_of_function(self, function: Callable[..., Any]) -> str:
-        labels = [spec.label for spec in self.specs.values() if spec.method.target == function]
+        labels = [spec.label for spec in self.specs.values() if _runs(spec, function)]
         if len(labels) == 1:
             return labels[0]
         if labels:
             raise DagError(f"several nodes run this function: {', '.join(labels)}; give the label")
         name = getattr(function, "__name__", repr(function))
+        around = [
+            spec.label
+            for spec in self.specs.values()
+            for _, inner in inside_of_body(spec.body)
+            if any(_runs(each, function) for each in inner.specs.values())
+        ]
+        if around:
+            raise UnknownName(f"{name} runs inside of {', '.join(around)}; give the label")
         raise UnknownName(f"no node runs {name}{nearest(name, self.specs)}")
 
     def nodes(self) -> dict[str, Node]:
         """The nodes by label, in the order of their description."""
         return {label: Node(self, label) for label in self.specs}
+
+
+def _runs(spec: NodeSpec, function: Any) -> bool:
+    return isinstance(spec.body, Function) and (
+        spec.body.target == function or spec.body.method.target == function
+    )
+
+
+def inside_of_body(body: Body) -> list[tuple[str, Graph]]:
+    """The graphs inside a node, each with the name of its branch, if it is one."""
+    inside = body.over if isinstance(body, Map) else body
+    if isinstance(inside, Once):
+        return [("", inside.graph)]
+    if isinstance(inside, Switch):
+        return [(name, branch.graph) for name, branch in inside.branches.items()]
+    return []
+
+
+def contained_in_itself(graph: Graph, around: tuple[Graph, ...] = ()) -> str | None:
+    """The path of a node that contains the graph that it is in; None if there is none."""
+    for label, spec in graph.specs.items():
+        for branch, inner in inside_of_body(spec.body):
+            here = f"{label}/{branch}" if branch else label
+            if inner is graph or any(inner is other for other in around):
+                return here
+            below = contained_in_itself(inner, (*around, graph))
+            if below is not None:
+                return f"{here}/{below}"
+    return None
+
+
+def described_in(graph: Graph, around: tuple[Graph, ...] = ()) -> tuple[Any, ...]:
+    """All that was described, in the graphs inside it, too: equal as long as nothing is added."""
+    inside = tuple(
+        described_in(inner, (*around, graph))
+        for spec in graph.specs.values()
+        for _, inner in inside_of_body(spec.body)
+        if inner is not graph and all(inner is not other for other in around)
+    )
+    return tuple(graph.specs.values()), graph.edges, inside
 
 
 def upstreams_of(edges: Iterable[Edge], labels: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -199,9 +420,43 @@ def downstreams_of(upstreams: Mapping[str, Sequence[str]]) -> dict[str, tuple[st
     return {label: tuple(downs) for label, downs in found.items()}
 
 
-def _check_label(label: Any) -> None:
+def _alone(function: Function) -> Graph:
+    """A graph of one function."""
+    graph = Graph()
+    name = function.method.name
+    label = name if name.isidentifier() else "function"
+    graph.specs[label] = NodeSpec(label, function)
+    return graph
+
+
+def check_limit(name: str, limit: Any) -> None:
+    """
+    Raises:
+        WrongKind: it is neither a whole number nor None.
+        DagError: it is less than one.
+    """
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise WrongKind(f"{name}={limit!r}: a limit is a whole number, or None for none")
+    if limit < 1:
+        raise DagError(f"{name}={limit}: at least one has to be worked on")
+
+
+def _seconds(label: str, timeout: Any) -> float | None:
+    if timeout is None:
+        return None
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise WrongKind(f"{label}: timeout={timeout!r}: a timeout is seconds or a timedelta")
+    if not seconds > 0:
+        raise DagError(f"{label}: timeout={timeout!r}: a timeout is more than no time")
+    return float(seconds)
+
+
+def _check_label(label: Any, what: str = "a label") -> None:
     if not isinstance(label, str) or not label or "/" in label or "\0" in label:
-        raise DagError(f"{label!r} cannot be a label: a label is text without '/', and not empty")
+        raise DagError(f"{label!r} cannot be {what}: that is text without '/', and not empty")
 
 
 def _nodes(given: Any) -> Iterator[Node]:

@@ -3,8 +3,37 @@
 from __future__ import annotations
 
 from ._inline import inline
+from .config import NsCacheConfig, NsFragmentConfig, NsNodeConfig
+from .context import DagContext
 from .dag import Dag
 from .dag_runner import DagRunner, DagRunResult
 from .graph import Node
+from .marks import dag_factory, mount_required, mountable, nsnode, require_cache
+from .refs import GlobalRef, NsRef
+from .refs import parse_nsref as _parse_nsref
+from .registry import Namespace, NamespaceFragment, NamespaceNode
+from .signature import Method
 
-__all__ = ["Dag", "DagRunResult", "DagRunner", "Node", "inline"]
+__all__ = [
+    "Dag",
+    "DagContext",
+    "DagRunResult",
+    "DagRunner",
+    "GlobalRef",
+    "Method",
+    "Namespace",
+    "NamespaceFragment",
+    "NamespaceNode",
+    "Node",
+    "NsCacheConfig",
+    "NsFragmentConfig",
+    "NsNodeConfig",
+    "NsRef",
+    "_parse_nsref",
+    "dag_factory",
+    "inline",
+    "mount_required",
+    "mountable",
+    "nsnode",
+    "require_cache",
+]

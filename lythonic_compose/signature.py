@@ -1,6 +1,6 @@
 """What does a function take, and what does it return?
 
-The only room that uses `inspect` or reads annotations. Nothing is called here, and no type is
+The only room that reads signatures and annotations. Nothing is called here, and no type is
 compared with another: that is `fit.py`.
 """
 
@@ -15,9 +15,10 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 from .errors import WrongKind
+from .refs import GlobalRef
 
 
 class _Missing:
@@ -49,6 +50,7 @@ class Arg:
     annotation: Any
     default: Any
     positional_only: bool = False
+    keyword_only: bool = False
 
     @property
     def required(self) -> bool:
@@ -58,27 +60,49 @@ class Arg:
 class Method:
     """A lazy view of what a callable takes and returns, with its annotations resolved.
 
-    `*args` and `**kwargs` are not parameters that anything can be wired to and are left out.
+    Of a reference, or the text of one, nothing is imported before it is looked at. `*args` and
+    `**kwargs` are not parameters that anything can be wired to and are left out.
 
     Example:
         >>> [arg.name for arg in Method(fetch).args]
         ['url']
+        >>> Method("myapp.steps:fetch").return_annotation
+        <class 'dict'>
 
     Raises:
-        WrongKind: it is not callable.
+        WrongKind: it is not callable; of a reference this is found when it is looked at.
+        NamespaceError: the text is no reference.
+        ImportFailed: a reference, when it is looked at, cannot be imported.
     """
 
-    def __init__(self, target: Callable[..., Any]) -> None:
-        if not callable(target):
-            raise WrongKind(f"expected a function or another callable, got {target!r}")
-        self.target = target
+    def __init__(self, target: Callable[..., Any] | GlobalRef | str) -> None:
+        self.ref = GlobalRef(target) if isinstance(target, str) else None
+        """The reference that it was made of, if it was."""
+        self._target = None if isinstance(target, str) else _checked(target)
 
     def __repr__(self) -> str:
         return f"Method({self.name})"
 
+    @property
+    def target(self) -> Callable[..., Any]:
+        """The callable itself, which a reference imports now."""
+        if self._target is None:
+            assert self.ref is not None
+            found = _checked(self.ref.get_instance(), f"{self.ref}, which is ")
+            # of two threads that import at the same time the first one counts
+            self._target = self.__dict__.setdefault("_imported", found)
+        return self._target
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether `target` is there: a reference that nobody looked at has not been imported."""
+        return self._target is not None
+
     @cached_property
     def name(self) -> str:
         """What the callable is called; a partial is called as its function."""
+        if self.ref is not None:  # no import for that
+            return self.ref.name.rpartition(".")[2].removesuffix("__")
         inner = _without_partials(self.target)
         name = getattr(inner, "__name__", None)
         return name if isinstance(name, str) else type(inner).__name__
@@ -91,11 +115,15 @@ class Method:
     def is_async(self) -> bool:
         """Whether calling it gives a coroutine."""
         inner = _without_partials(self.target)
-        return inspect.iscoroutinefunction(inner) or (
-            not inspect.isroutine(inner)
-            and not isinstance(inner, type)
-            and inspect.iscoroutinefunction(type(inner).__call__)
-        )
+        while not inspect.isroutine(inner) and not isinstance(inner, type):
+            if inspect.iscoroutinefunction(type(inner).__call__):
+                return True
+            # an object around a function hands on what the function gives
+            wrapped = getattr(inner, "__wrapped__", None)
+            if wrapped is None:
+                return False
+            inner = _without_partials(wrapped)
+        return inspect.iscoroutinefunction(inner)
 
     @cached_property
     def args(self) -> tuple[Arg, ...]:
@@ -105,10 +133,26 @@ class Method:
                 self._annotation(parameter.name, parameter.annotation),
                 MISSING if parameter.default is parameter.empty else parameter.default,
                 parameter.kind is parameter.POSITIONAL_ONLY,
+                parameter.kind is parameter.KEYWORD_ONLY,
             )
             for parameter in self._signature.parameters.values()
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         )
+
+    @cached_property
+    def variadic(self) -> tuple[str, ...]:
+        """The parameters that take any number of arguments, with their stars."""
+        return tuple(
+            str(parameter).partition(":")[0]
+            for parameter in self._signature.parameters.values()
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        )
+
+    @cached_property
+    def is_generator(self) -> bool:
+        """Whether calling it gives a generator, sync or async."""
+        inner = _without_partials(self.target)
+        return inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner)
 
     @cached_property
     def return_annotation(self) -> Any:
@@ -137,8 +181,9 @@ class Method:
 
     @cached_property
     def _signature(self) -> inspect.Signature:
+        target = self.target
         try:
-            return inspect.signature(self.target)
+            return inspect.signature(target)
         except ValueError as error:  # some builtins have none
             raise WrongKind(
                 f"{self.name} does not tell which parameters it takes ({error}); "
@@ -155,7 +200,7 @@ class Method:
     @cached_property
     def _annotated(self) -> Any:
         """The object that carries the annotations."""
-        inner = _without_partials(self.target)
+        inner = inspect.unwrap(_without_partials(self.target))
         if isinstance(inner, type):
             return inspect.getattr_static(inner, "__init__")
         if not inspect.isroutine(inner):
@@ -168,6 +213,12 @@ class Method:
             return get_type_hints(self._annotated, include_extras=True)
         except Exception:  # noqa: BLE001 - any name in any annotation; each is tried by itself then
             return {}
+
+
+def _checked(target: Any, what: str = "") -> Callable[..., Any]:
+    if not callable(target):
+        raise WrongKind(f"expected a function or another callable, got {what}{target!r}")
+    return cast("Callable[..., Any]", target)
 
 
 def _without_partials(target: Any) -> Any:

@@ -1,99 +1,142 @@
-"""Wires the steps, runs them, and prints what they found and how the run went."""
+"""Takes stock of the Python environment that it runs in, and of how it did so.
+
+    python -m examples.environment_audit [database] [--break]
+
+A second run is answered from the cache where nothing has changed. With --break a step fails, and
+the run is then restarted with the step mended.
+"""
 
 # pyright: reportUnusedExpression=false
 # `a >> b` wires a with b, and is a statement of its own
 
-import sys
-from collections.abc import Iterable, Sequence
+import argparse
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from lythonic_compose import Dag, DagProvenance, DagRun, DagRunner, EdgeTraversal, NodeExecution
+from lythonic_compose import (
+    Dag,
+    DagProvenance,
+    DagRun,
+    DagRunner,
+    EdgeTraversal,
+    NodeExecution,
+    cached,
+    live_progress,
+)
 from lythonic_state import open_sqlite_db
 
 from . import steps
 
 
-def build() -> Dag:
+def build(audit: Callable[..., steps.Audit], count_licences: Callable[..., Any]) -> Dag:
     """Which step comes after which; what goes where follows from the types."""
     with Dag() as dag:
-        installed = dag.node(steps.installed)
-        measure = dag.node(steps.measure)
-        requirements = dag.node(steps.read_requirements)
         save = dag.node(steps.save)
-        installed >> [measure, requirements] >> save
-        installed >> save
-        save >> [dag.node(each) for each in (steps.find_unmet, steps.find_largest)]
-        save >> dag.node(steps.count_licences)
+        dag.node(steps.installed) >> dag.map(audit, "audit", concurrency=8) >> save
+        save >> [
+            dag.node(steps.resolve),
+            dag.node(steps.find_unmet),
+            dag.node(steps.find_damage),
+            dag.node(steps.find_largest),
+            dag.node(count_licences, "count_licences"),
+        ]
     return dag
 
 
-def main(database: Path) -> None:
-    dag = build()
+def broken(saved: steps.Saved) -> dict[str, int]:
+    raise RuntimeError("this step is broken, as --break asks for")
+
+
+def main(database: Path, breaks: bool = False) -> None:
+    audit = cached(database.with_suffix(".cache.db"), min_ttl=1, max_ttl=7)(steps.audit)
+    dag = build(audit, steps.count_licences)
     print(dag.draw(), end="\n\n")
     print(dag.explain(), end="\n\n")
 
-    with DagProvenance(database) as provenance:
-        result = DagRunner(dag, provenance).run_sync(
-            {"save": {"database": database}}, dag_nsref="examples:environment_audit"
-        )
+    hits = audit.stats().hits
+    inputs = {"save": {"database": database}}
+    with DagProvenance(database) as provenance, live_progress() as progress:
+        runner = DagRunner(dag, provenance, progress=progress)
+        if breaks:
+            failing = DagRunner(build(audit, broken), provenance, progress=progress)
+            failed = failing.run_sync(inputs, "examples:environment_audit")
+            print(f"\nfailed at {failed.failed_path}: {failed.error}\nrestarting it, mended\n")
+            result = asyncio.run(runner.restart(failed.run_id))
+        else:
+            result = runner.run_sync(inputs, "examples:environment_audit")
     result.raise_for_status()
 
     saved = result[steps.save]
-    print(f"{saved.distributions} distributions, {saved.requirements} requirements\n")
-    show(
-        ["largest", "version", "files", "kB", "licence"],
-        [
-            [row.name, row.version, row.files, row.size // 1000, row.licence]
-            for row in result[steps.find_largest]
-        ],
+    print(
+        f"\n{saved.distributions} distributions, {saved.requirements} requirements, "
+        f"{saved.files} files; {audit.stats().hits - hits} audits came from the cache\n"
     )
-    show(["licence", "distributions"], list(result[steps.count_licences].items())[:5])
+    show_report(result.values)
+    show_history(database, result.run_id)
+
+
+def show_report(found: dict[str, Any]) -> None:
+    largest: list[steps.Distribution] = found["find_largest"]
+    show(
+        ["largest", "version", "kB", "licence"],
+        [[row.name, row.version, row.size // 1000, row.licence] for row in largest],
+    )
+    show(["licence", "distributions"], list(found["count_licences"].items())[:5])
+    dependences: list[steps.Dependence] = found["resolve"]
+    show(
+        ["brings most", "direct", "in all", "needed by"],
+        [[each.name, each.direct, each.all, each.needed_by] for each in dependences[:5]],
+    )
+    unmet: list[steps.Unmet] = found["find_unmet"]
     show(
         ["unmet requirement of", "needs", "installed"],
-        [
-            [each.name, f"{each.needs} {each.versions}", each.installed or "(missing)"]
-            for each in result[steps.find_unmet]
-        ]
-        or [["(none)", "", ""]],
+        [[each.name, f"{each.needs} {each.versions}", each.installed] for each in unmet],
     )
-    show_history(database)
+    damage: list[steps.Damage] = found["find_damage"]
+    show(
+        ["differs from its RECORD", "file", "how"],
+        [[each.name, each.path, each.state] for each in damage[:10]],
+    )
 
 
-def show_history(database: Path) -> None:
-    """Reads the newest run back, as models, from the file that the rows are in."""
-    millisecond = timedelta(milliseconds=1)
+def show_history(database: Path, run_id: str) -> None:
+    """Reads the runs back, as models, from the file that the rows are in."""
     with open_sqlite_db(database, readonly=True) as conn:
-        runs = DagRun.select(conn, order_by="-started_at", limit=5)
-        newest = runs[0]
-        nodes = newest.children(conn, NodeExecution, order_by="started_at")
-        edges = newest.children(conn, EdgeTraversal, order_by="edge_traversal_id")
+        runs = DagRun.select(conn, parent_run_id=None, order_by="-started_at", limit=5)
+        run = DagRun.get(conn, run_id=run_id)
+        nodes = run.children(conn, NodeExecution, order_by="started_at")
+        edges = run.children(conn, EdgeTraversal, order_by="edge_traversal_id")
+        audits = DagRun.select(conn, parent_run_id=run_id, parent_label="audit")
     show(
         ["run", "of", "status", "started"],
-        [[run.run_id, run.dag_nsref, run.status, f"{run.started_at:%F %T}"] for run in runs],
+        [[each.run_id, each.dag_nsref, each.status, f"{each.started_at:%F %T}"] for each in runs],
     )
     show(
-        ["node", "status", "began after ms", "took ms"],
-        [
-            [
-                node.node_label,
-                node.status,
-                round(((node.started_at or newest.started_at) - newest.started_at) / millisecond),
-                round((node.duration or 0) * 1000),
-            ]
-            for node in nodes
-        ],
+        ["node", "status", "took ms"],
+        [[node.node_label, node.status, round((node.duration or 0) * 1000)] for node in nodes],
     )
     show(
         ["from", "to", "parameter", "rule"],
         [[edge.upstream_label, edge.downstream_label, edge.param, edge.rule] for edge in edges],
     )
+    audits.sort(key=took, reverse=True)
+    show(
+        ["slowest audit", "took ms"],
+        [[each.path, took(each) // timedelta(milliseconds=1)] for each in audits[:3]],
+    )
     print(f"all of this is in {database}: sqlite3 {database} 'SELECT * FROM dag_runs'")
+
+
+def took(run: DagRun) -> timedelta:
+    return (run.finished_at or run.started_at) - run.started_at
 
 
 def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows in columns, numbers to the right."""
-    table = [list(row) for row in rows]
+    table = [list(row) for row in rows] or [["(none)", *[""] * (len(head) - 1)]]
     widths = [max(len(_cell(cell)) for cell in column) for column in zip(head, *table, strict=True)]
     for row in [head, ["-" * width for width in widths], *table]:
         print(
@@ -103,8 +146,14 @@ def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def _cell(value: object, width: int = 0) -> str:
+    if value is None:
+        value = "-"
     return f"{value:>{width},}" if isinstance(value, int) else f"{value!s:<{width}}"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "environment.db"))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("database", nargs="?", type=Path, default=Path("environment.db"))
+    parser.add_argument("--break", dest="breaks", action="store_true", help="let a step fail")
+    given = parser.parse_args()
+    main(given.database, given.breaks)

@@ -1,16 +1,21 @@
-"""What is looked at, one function a step, and the two tables that it is saved in.
+"""What is looked at, one function a step, and the tables that it is saved in.
 
 Nothing here knows how the steps are wired: each is a plain function and can be called as one.
 """
 
+import hashlib
 import re
+from base64 import urlsafe_b64encode
 from importlib.metadata import Distribution as Metadata
-from importlib.metadata import distributions
+from importlib.metadata import PackagePath, distributions
 from pathlib import Path
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel, Field
 
 from lythonic_state import DbModel, Schema, join, open_sqlite_db, transaction
+
+State = Literal["intact", "changed", "missing", "unchecked"]
 
 # --- the tables -----------------------------------------------------------------------------
 
@@ -21,7 +26,6 @@ class Distribution(DbModel["Distribution"]):
     version: str
     summary: str
     licence: str
-    files: int
     size: int = Field(description="Bytes of all files")
 
 
@@ -33,35 +37,65 @@ class Requirement(DbModel["Requirement"]):
     condition: str = Field(description="An extra or an environment marker; empty if always needed")
 
 
-SCHEMA = Schema([Distribution, Requirement])
+class File(DbModel["File"]):
+    file_id: int = Field(default=-1, description="(PK)")
+    distribution_id: int = Field(description="(FK:Distribution.distribution_id)(IX)")
+    path: str
+    size: int
+    state: State = Field(description="(IX) Whether its content is what RECORD says")
+
+
+SCHEMA = Schema([Distribution, Requirement, File])
 
 # --- what flows between the steps -----------------------------------------------------------
 
 
-class Package(BaseModel):
+class Installed(TypedDict):
+    """A distribution, how many files it has here, and when one last changed."""
+
+    name: str
+    version: str
+    files: int
+    modified: float
+
+
+class Need(BaseModel):
+    needs: str
+    versions: str
+    condition: str
+
+
+class Seen(BaseModel):
+    path: str
+    size: int
+    state: State
+
+
+class Audit(BaseModel):
+    """All that is found out about one distribution."""
+
     name: str
     version: str
     summary: str
     licence: str
-
-
-class Size(BaseModel):
-    name: str
-    files: int
-    size: int
-
-
-class Need(BaseModel):
-    name: str
-    needs: str
-    versions: str
-    condition: str
+    needs: list[Need]
+    files: list[Seen]
 
 
 class Saved(BaseModel):
     database: Path
     distributions: int
     requirements: int
+    files: int
+
+
+class Dependence(BaseModel):
+    """What a distribution brings with it, directly and in all, and by how many it is needed."""
+
+    name: str
+    direct: int
+    all: int
+    needed_by: int
 
 
 class Unmet(BaseModel):
@@ -71,73 +105,88 @@ class Unmet(BaseModel):
     installed: str | None
 
 
+class Damage(BaseModel):
+    name: str
+    path: str
+    state: State
+
+
 # --- the steps ------------------------------------------------------------------------------
 
 
-def installed() -> list[Package]:
+def installed() -> list[Installed]:
     """Every distribution that can be imported from here, by name."""
-    packages: list[Package] = []
-    for name, found in sorted(_by_name().items()):
-        said: dict[str, str | list[str]] = found.metadata.json
-        packages.append(
-            Package(
-                name=name,
-                version=str(said["version"]),
-                summary=str(said.get("summary", "")),
-                licence=_licence(said),
-            )
-        )
-    return packages
+    return [_stamped(name, found) for name, found in sorted(_by_name().items())]
 
 
-def measure(packages: list[Package]) -> list[Size]:
-    """How many files each has, and their size: the slow step, since it asks for each file."""
-    found = _by_name()
-    sizes: list[Size] = []
-    for package in packages:
-        paths = [Path(str(file.locate())) for file in found[package.name].files or ()]
-        bytes_each = [path.stat().st_size for path in paths if path.is_file()]
-        sizes.append(Size(name=package.name, files=len(bytes_each), size=sum(bytes_each)))
-    return sizes
+def audit(name: str, version: str, files: int, modified: float) -> Audit:
+    """Reads the metadata of a distribution and the content of its files: the slow step.
+
+    What it finds depends on its parameters only, so that they make the key of a cache.
+    """
+    found = _by_name()[name]
+    said: dict[str, str | list[str]] = found.metadata.json
+    return Audit(
+        name=name,
+        version=version,
+        summary=str(said.get("summary", "")),
+        licence=_licence(said),
+        needs=[parse_requirement(text) for text in found.requires or ()],
+        files=[_seen(file) for file in found.files or () if file.suffix != ".pyc"],
+    )
 
 
-def read_requirements(packages: list[Package]) -> list[Need]:
-    """What each says that it needs."""
-    found = _by_name()
-    return [
-        parse_requirement(package.name, text)
-        for package in packages
-        for text in found[package.name].requires or ()
-    ]
-
-
-def save(packages: list[Package], sizes: list[Size], needs: list[Need], database: Path) -> Saved:
+def save(audits: list[Audit], database: Path) -> Saved:
     """Replaces what the file says of the environment, in one transaction."""
-    size_of = {size.name: size for size in sizes}
-    rows = {
-        package.name: Distribution(
-            **package.model_dump(),
-            files=size_of[package.name].files,
-            size=size_of[package.name].size,
+    rows = [
+        Distribution(
+            **audit.model_dump(exclude={"needs", "files"}),
+            size=sum(file.size for file in audit.files),
         )
-        for package in packages
-    }
+        for audit in audits
+    ]
     SCHEMA.create_schema(database)
     with open_sqlite_db(database) as conn, transaction(conn):
-        Requirement.delete(conn, all_rows=True)
-        Distribution.delete(conn, all_rows=True)
-        Distribution.insert_many(conn, rows.values())  # which gives each its key
-        Requirement.insert_many(
+        for table in (File, Requirement, Distribution):
+            table.delete(conn, all_rows=True)
+        Distribution.insert_many(conn, rows)  # which gives each its key
+        keyed = [(row.distribution_id, audit) for row, audit in zip(rows, audits, strict=True)]
+        needs = Requirement.insert_many(
             conn,
-            [
-                Requirement(
-                    distribution_id=rows[need.name].distribution_id,
-                    **need.model_dump(exclude={"name"}),
-                )
-                for need in needs
-            ],
+            (
+                Requirement(distribution_id=key, **need.model_dump())
+                for key, audit in keyed
+                for need in audit.needs
+            ),
         )
-    return Saved(database=database, distributions=len(rows), requirements=len(needs))
+        files = File.insert_many(
+            conn,
+            (
+                File(distribution_id=key, **file.model_dump())
+                for key, audit in keyed
+                for file in audit.files
+            ),
+        )
+    return Saved(database=database, distributions=len(rows), requirements=needs, files=files)
+
+
+def resolve(saved: Saved) -> list[Dependence]:
+    """Who needs whom, through all that those need; who brings most comes first."""
+    with open_sqlite_db(saved.database, readonly=True) as conn:
+        needs: dict[str, set[str]] = {row.name: set() for row in Distribution.select(conn)}
+        for need, who in join(conn, Requirement, Distribution, Requirement__condition=""):
+            needs[who.name] |= {need.needs} & needs.keys()
+    needed_by = [name for brought in needs.values() for name in brought]
+    found = [
+        Dependence(
+            name=name,
+            direct=len(direct),
+            all=len(_reached(needs, direct)),
+            needed_by=needed_by.count(name),
+        )
+        for name, direct in needs.items()
+    ]
+    return sorted(found, key=lambda it: -it.all)
 
 
 def find_unmet(saved: Saved) -> list[Unmet]:
@@ -157,6 +206,14 @@ def find_unmet(saved: Saved) -> list[Unmet]:
     ]
 
 
+def find_damage(saved: Saved) -> list[Damage]:
+    """The files that are gone, or whose content is not what was installed."""
+    with open_sqlite_db(saved.database, readonly=True) as conn:
+        found = join(conn, File, Distribution, File__state=["changed", "missing"])
+    damages = [Damage(name=who.name, path=file.path, state=file.state) for file, who in found]
+    return sorted(damages, key=lambda damage: (damage.name, damage.path))
+
+
 def find_largest(saved: Saved) -> list[Distribution]:
     """The five that take the most space."""
     with open_sqlite_db(saved.database, readonly=True) as conn:
@@ -170,6 +227,41 @@ def count_licences(saved: Saved) -> dict[str, int]:
     return dict(sorted(((each, found.count(each)) for each in set(found)), key=lambda it: -it[1]))
 
 
+def _reached(needs: dict[str, set[str]], start: set[str]) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(start)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += needs[name]
+    return reached
+
+
+# --- reading files --------------------------------------------------------------------------
+
+
+def _stamped(name: str, found: Metadata) -> Installed:
+    paths = [Path(str(file.locate())) for file in found.files or ()]
+    times = [path.stat().st_mtime for path in paths if path.is_file()]
+    return Installed(
+        name=name, version=found.version, files=len(times), modified=max(times, default=0.0)
+    )
+
+
+def _seen(file: PackagePath) -> Seen:
+    path = Path(str(file.locate()))
+    if not path.is_file():
+        return Seen(path=str(file), size=0, state="missing")
+    content = path.read_bytes()
+    state: State = "unchecked"  # RECORD has no hash of itself
+    if file.hash is not None:
+        digest = hashlib.new(file.hash.mode, content).digest()
+        same = urlsafe_b64encode(digest).rstrip(b"=").decode() == file.hash.value
+        state = "intact" if same else "changed"
+    return Seen(path=str(file), size=len(content), state=state)
+
+
 # --- reading metadata -----------------------------------------------------------------------
 
 _REQUIREMENT = re.compile(
@@ -177,13 +269,12 @@ _REQUIREMENT = re.compile(
 )
 
 
-def parse_requirement(name: str, text: str) -> Need:
+def parse_requirement(text: str) -> Need:
     """`Requires-Dist` in its parts; extras of what is needed are left out."""
     parts = _REQUIREMENT.match(text)
     if parts is None:
-        raise ValueError(f"{name} requires {text!r}, which is no requirement")
+        raise ValueError(f"{text!r} is no requirement")
     return Need(
-        name=name,
         needs=normalised(parts["needs"]),
         versions=parts["versions"].strip(),
         condition=(parts["condition"] or "").strip(),

@@ -1,62 +1,173 @@
 """How are runs read back?
 
-Functions of a connection that give models. Nothing is written here.
+Functions of a connection that give models, each with the same few statements however many runs and
+nodes there are. Nothing is written here; what a runner wants to know of an earlier run stands in
+`memory.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from lythonic_state import SyncConnection
+from lythonic_state import AllTenants, SyncConnection, UserCtx
 
+from ..composite import segment
+from ..context import tenant_of
+from ..errors import RunNotFound, UnknownName, nearest
 from ..events import RunStatus
-from .tables import DagRun, EdgeTraversal, GraphSnapshot, NodeExecution, Payload
+from .payloads import members
+from .tables import DagRun, EdgeTraversal, GraphSnapshot, NodeExecution, NodeIO, Payload, RunIO
 
 DONE = ("completed", "skipped")
 
 
-def run_by_id(conn: SyncConnection, run_id: str) -> DagRun | None:
-    return DagRun.load_by_id(conn, run_id)
+# --- runs -----------------------------------------------------------------------------------
 
 
-def whole_run(conn: SyncConnection, run_id: str) -> DagRun | None:
-    run = DagRun.load_by_id(conn, run_id)
-    return None if run is None else with_nodes(conn, [run])[0]
+def run_by_id(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -> DagRun | None:
+    return DagRun.first(conn, run_id=run_id, **_of_tenant(user_ctx))
 
 
-def with_nodes(conn: SyncConnection, runs: Sequence[DagRun]) -> list[DagRun]:
-    """The runs with their nodes and edges, in two statements however many runs there are."""
+def whole_run(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -> DagRun | None:
+    run = run_by_id(conn, run_id, user_ctx)
+    return None if run is None else _whole(conn, [run])[0]
+
+
+def recent_runs(
+    conn: SyncConnection,
+    limit: int,
+    status: RunStatus | None = None,
+    user_ctx: UserCtx = None,
+    *,
+    nested: bool = True,
+) -> list[DagRun]:
+    only = _of_tenant(user_ctx)
+    if status is not None:
+        only["status"] = status
+    order = ["-started_at", "run_id"]
+    found = DagRun.select(conn, parent_run_id=None, order_by=order, limit=limit, **only)
+    return _whole(conn, found, nested=nested)
+
+
+def active_runs(conn: SyncConnection, user_ctx: UserCtx = None) -> list[DagRun]:
+    return _whole(conn, _running(conn, user_ctx))
+
+
+def abandoned_runs(
+    conn: SyncConnection,
+    why_running: Callable[[DagRun, datetime], str | None],
+    now: datetime,
+    user_ctx: UserCtx = None,
+) -> list[DagRun]:
+    running = _running(conn, user_ctx)
+    return _whole(conn, [run for run in running if why_running(run, now) is None])
+
+
+def child_runs(conn: SyncConnection, parent_run_id: str, user_ctx: UserCtx = None) -> list[DagRun]:
+    if run_by_id(conn, parent_run_id, user_ctx) is None:
+        return []
+    return _with_parts(conn, _below(conn, [parent_run_id]))
+
+
+def _running(conn: SyncConnection, user_ctx: UserCtx) -> list[DagRun]:
+    return DagRun.select(
+        conn,
+        parent_run_id=None,
+        status="running",
+        order_by=["-started_at", "run_id"],
+        **_of_tenant(user_ctx),
+    )
+
+
+def _of_tenant(user_ctx: UserCtx) -> dict[str, Any]:
+    if user_ctx is None or isinstance(user_ctx, AllTenants):
+        return {}
+    return {"tenant": tenant_of(user_ctx)}
+
+
+def _below(conn: SyncConnection, run_ids: Collection[str]) -> list[DagRun]:
+    """All runs inside of runs, level by level: a statement for each, however many there are."""
+    found: list[DagRun] = []
+    while run_ids:
+        level = DagRun.select(conn, parent_run_id=list(run_ids), order_by=["started_at", "run_id"])
+        found += level
+        run_ids = [run.run_id for run in level]
+    return found
+
+
+def _whole(conn: SyncConnection, runs: list[DagRun], *, nested: bool = True) -> list[DagRun]:
+    below = _below(conn, [run.run_id for run in runs]) if nested else []
+    _with_parts(conn, [*runs, *below], nested=nested)
+    return runs
+
+
+def _with_parts(conn: SyncConnection, runs: list[DagRun], *, nested: bool = True) -> list[DagRun]:
+    """The runs with their nodes and edges, and with those of them that stand in each other."""
     by_id = {run.run_id: run for run in runs}
     for node in _nodes_of(conn, list(by_id)):
         by_id[node.run_id].nodes[node.node_label] = node
-    return list(runs)
+    if nested:
+        _put_into_place(conn, by_id)
+    return runs
 
 
-def recent_runs(conn: SyncConnection, limit: int, status: RunStatus | None) -> list[DagRun]:
-    only: dict[str, Any] = {} if status is None else {"status": status}
-    found = DagRun.select(conn, order_by=["-started_at", "run_id"], limit=limit, **only)
-    return with_nodes(conn, found)
+def _put_into_place(conn: SyncConnection, runs: Mapping[str, DagRun]) -> None:
+    graphs = list({run.graph_hash for run in runs.values() if run.graph_hash is not None})
+    composites = {
+        graph.graph_hash: graph.composites
+        for graph in GraphSnapshot.select(conn, graph_hash=graphs)
+        if graph.composites
+    }
+    for run in runs.values():
+        for label in composites.get(run.graph_hash or "", ()):
+            if label in run.nodes:
+                run.nodes[label].sub_dags = {}
+    # the newest of several for one place comes last
+    inside = [run for run in runs.values() if run.parent_label is not None]
+    for run in sorted(inside, key=_order_inside):
+        node = _node_around(runs, run)
+        if node is not None:
+            place = segment(run.parent_label or "", run.map_key, run.branch)
+            if node.sub_dags is None:
+                node.sub_dags = {}
+            node.sub_dags[place] = run
 
 
-def active_runs(conn: SyncConnection) -> list[DagRun]:
-    return with_nodes(conn, DagRun.select(conn, status="running", order_by="-started_at"))
+def _order_inside(run: DagRun) -> tuple[int, datetime]:
+    return (int(run.map_key) if run.map_key.isdecimal() else 0), run.started_at
 
 
-def child_runs(conn: SyncConnection, parent_run_id: str) -> list[DagRun]:
-    below = DagRun.descendants(conn, parent_run_id)
-    return with_nodes(conn, [run for run in below if run.run_id != parent_run_id])
+def _node_around(runs: Mapping[str, DagRun], run: DagRun) -> NodeExecution | None:
+    parent = runs.get(run.parent_run_id or "")
+    return None if parent is None else parent.nodes.get(run.parent_label or "")
 
 
-def node_executions(conn: SyncConnection, run_id: str) -> list[NodeExecution]:
-    return _nodes_of(conn, [run_id])
+# --- nodes ----------------------------------------------------------------------------------
 
 
-def edge_traversals(conn: SyncConnection, run_id: str) -> list[EdgeTraversal]:
+def node_executions(
+    conn: SyncConnection, run_id: str, user_ctx: UserCtx = None
+) -> list[NodeExecution]:
+    run = whole_run(conn, run_id, user_ctx)
+    return [] if run is None else list(run.nodes.values())
+
+
+def edge_traversals(
+    conn: SyncConnection, run_id: str, user_ctx: UserCtx = None
+) -> list[EdgeTraversal]:
+    if user_ctx is not None and run_by_id(conn, run_id, user_ctx) is None:
+        return []
     return EdgeTraversal.select(conn, run_id=run_id, order_by="edge_traversal_id")
 
 
-def node_output(conn: SyncConnection, run_id: str, label: str) -> str | None:
+def node_output(
+    conn: SyncConnection, run_id: str, label: str, user_ctx: UserCtx = None
+) -> str | None:
+    if user_ctx is not None and run_by_id(conn, run_id, user_ctx) is None:
+        return None
     node = NodeExecution.first(conn, run_id=run_id, node_label=label, status=list(DONE))
     if node is None or node.output_payload is None:
         return None
@@ -64,9 +175,9 @@ def node_output(conn: SyncConnection, run_id: str, label: str) -> str | None:
     return None if payload is None else payload.text
 
 
-def pending_nodes(conn: SyncConnection, run_id: str) -> list[str]:
+def pending_nodes(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -> list[str]:
     """The nodes of the run's graph, and those that were started, which are not done."""
-    run = DagRun.load_by_id(conn, run_id)
+    run = run_by_id(conn, run_id, user_ctx)
     if run is None:
         return []
     graph = None if run.graph_hash is None else GraphSnapshot.load_by_id(conn, run.graph_hash)
@@ -78,9 +189,122 @@ def pending_nodes(conn: SyncConnection, run_id: str) -> list[str]:
 
 def _nodes_of(conn: SyncConnection, run_ids: list[str]) -> list[NodeExecution]:
     nodes = NodeExecution.select(conn, run_id=run_ids, order_by="node_execution_id")
-    by_key = {(node.run_id, node.path, node.map_key, node.node_label): node for node in nodes}
+    by_key = {(node.run_id, node.node_label): node for node in nodes}
     for edge in EdgeTraversal.select(conn, run_id=run_ids, order_by="edge_traversal_id"):
-        upstream = by_key.get((edge.run_id, edge.path, edge.map_key, edge.upstream_label))
+        upstream = by_key.get((edge.run_id, edge.upstream_label))
         if upstream is not None:
             upstream.edges.append(edge)
     return nodes
+
+
+# --- values ---------------------------------------------------------------------------------
+
+
+def load_io(
+    conn: SyncConnection,
+    run: DagRun,
+    labels: Collection[str] | None = None,
+    user_ctx: UserCtx = None,
+) -> DagRun:
+    """Fills `io` of a run and of its nodes, whose own rows are read if they were not.
+
+    Raises:
+        RunNotFound: the run is another tenant's.
+        UnknownName: the run has no node of such a label.
+    """
+    if user_ctx is not None and run_by_id(conn, run.run_id, user_ctx) is None:
+        raise RunNotFound(f"there is no run {run.run_id!r} of this tenant in this store")
+    if not run.nodes:
+        _with_parts(conn, [run])
+    for label in labels or ():
+        if label not in run.nodes:
+            raise UnknownName(
+                f"run {run.run_id!r} has no node {label!r}{nearest(label, run.nodes)}"
+            )
+    wanted = {hash_ for hash_ in (run.source_inputs, run.sink_outputs) if hash_ is not None}
+    for node in run.nodes.values():
+        wanted.update(
+            hash_ for hash_ in (node.input_payload, node.output_payload) if hash_ is not None
+        )
+    payloads = {
+        payload.payload_hash: payload for payload in Payload.select(conn, payload_hash=list(wanted))
+    }
+    given = {} if run.source_inputs is None else members(payloads[run.source_inputs].text)
+    outputs = {
+        label: payloads[node.output_payload]
+        for label, node in run.nodes.items()
+        if node.output_payload is not None
+    }
+    incoming = _incoming(conn, run)
+    for label, node in run.nodes.items():
+        if labels is None or label in labels:
+            text = None
+            if node.input_payload is not None:
+                text = payloads[node.input_payload].text
+            elif node.started_at is not None:
+                text = _composed(given.get(label), incoming.get(label, ()), outputs)
+            output = outputs.get(label)
+            node.io = NodeIO(
+                input_json=text,
+                output_json=None if output is None else output.text,
+                output_type=None if output is None else output.type_name,
+                restorable=output is not None and output.restorable,
+            )
+    run.io = RunIO(
+        source_inputs_json=None if run.source_inputs is None else payloads[run.source_inputs].text,
+        sink_outputs_json=_sink_outputs(run, payloads, outputs),
+    )
+    return run
+
+
+def _incoming(conn: SyncConnection, run: DagRun) -> dict[str, list[EdgeTraversal]]:
+    """What came along edges into each node, in the order of the graph."""
+    graph = None if run.graph_hash is None else GraphSnapshot.load_by_id(conn, run.graph_hash)
+    places = {
+        (up, down): place for place, (up, down, *_) in enumerate(graph.edges if graph else ())
+    }
+    edges = [edge for node in run.nodes.values() for edge in node.edges]
+    incoming: dict[str, list[EdgeTraversal]] = {}
+    for edge in sorted(
+        edges, key=lambda edge: places.get((edge.upstream_label, edge.downstream_label), 0)
+    ):
+        incoming.setdefault(edge.downstream_label, []).append(edge)
+    return incoming
+
+
+def _composed(
+    given: str | None, edges: Iterable[EdgeTraversal], outputs: Mapping[str, Payload]
+) -> str:
+    """What a node was given, of what its caller gave and what came along its edges."""
+    arguments = {} if given is None else members(given)
+    fans: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for edge in edges:
+        output = outputs.get(edge.upstream_label)
+        if edge.param is None or output is None:
+            continue
+        if edge.rule in ("list", "dict"):
+            fan = fans.setdefault((edge.param, edge.rule), [])
+            fan.append((edge.upstream_label, output.text))
+        else:
+            arguments[edge.param] = output.text
+    for (param, rule), parts in fans.items():
+        if rule == "list":
+            arguments[param] = f"[{','.join(text for _, text in parts)}]"
+        else:
+            arguments[param] = _object(parts)
+    return _object(arguments.items())
+
+
+def _sink_outputs(
+    run: DagRun, payloads: Mapping[str, Payload], outputs: Mapping[str, Payload]
+) -> str | None:
+    if run.sink_outputs is not None:
+        return payloads[run.sink_outputs].text
+    if run.status != "completed":
+        return None
+    sinks = [label for label, node in run.nodes.items() if node.is_sink and label in outputs]
+    return _object((label, outputs[label].text) for label in sinks)
+
+
+def _object(parts: Iterable[tuple[str, str]]) -> str:
+    return f"{{{','.join(f'{json.dumps(name)}:{text}' for name, text in parts)}}}"

@@ -1,130 +1,164 @@
-"""How does a value become text, and does it come back exactly?
+"""Under which key is a value kept, and what is not kept at all?
 
-Values go through the type that a function declares. What cannot be serialised is kept as its repr,
-to be looked at. No table is written here.
+How a value becomes text stands in `values.py`. No table is written here.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from pathlib import PurePath
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from pydantic import BaseModel
-
-from ..fit import adapter_of, is_known, short
+from ..context import is_secret
 from ..plan import Plan
-from .tables import PAYLOAD_FORMAT, Payload
-
-LOG = logging.getLogger("lythonic_compose")
-
-
-def payload_of(value: Any, annotation: Any, what: str) -> Payload:
-    """A value as a payload; `what` is named in the warning when it can only be kept as its repr."""
-    text, restorable = _encoded(value, annotation, what)
-    return _payload(text, _type_name(value), restorable)
+from ..signature import MISSING
+from ..values import Encoded, encode
+from .tables import PAYLOAD_FORMAT
 
 
-def given_text(text: str) -> Payload:
-    """A payload of JSON text that somebody else made."""
-    return _payload(text, "json", restorable=True)
+class Content(NamedTuple):
+    """A value as text with the key of its content: a row of `Payload` but for what all share."""
+
+    payload_hash: str
+    type_name: str
+    restorable: bool
+    text: str
 
 
-def inputs_payload(inputs: Mapping[str, Mapping[str, Any]], plan: Plan | None) -> Payload:
-    """What was given to a run, by node and parameter, each value by its declared type."""
-    exact = True
+class GivenInputs(NamedTuple):
+    """What a run was given."""
+
+    content: Content
+    withheld: list[str]
+    """The names of those that are secret, or are not kept exactly: "fetch.token"."""
+
+
+def is_small(value: Any) -> bool:
+    """Whether it is surely little, and quick, to make text of a value. A rough guess."""
+    parts, size, left = 0, 0, [value]
+    while left:
+        item = left.pop()
+        kind = item.__class__
+        if kind is str or kind is bytes:
+            size += len(item)
+        elif kind is int:
+            size += item.bit_length() >> 3
+        elif kind not in _SCALARS:
+            inside = _inside(item)
+            if inside is None:
+                return False
+            parts += len(inside)
+            if parts > _SMALL_PARTS:
+                return False
+            left += inside
+        if size > _SMALL_BYTES:
+            return False
+    return True
+
+
+_SMALL_BYTES = 64 * 1024
+_SMALL_PARTS = 2000
+_SCALARS = frozenset((float, bool, type(None), complex, datetime, date, time, timedelta, UUID))
+
+
+def _inside(item: Any) -> Collection[Any] | None:
+    """What an object holds; None where that is not to be seen."""
+    if isinstance(item, Mapping):
+        mapping: Mapping[Any, Any] = item
+        return mapping.values()
+    if isinstance(item, (list, tuple, set, frozenset)):
+        items: Collection[Any] = item
+        return items
+    if isinstance(item, (Enum, type, Decimal, PurePath)):
+        return ()
+    if is_dataclass(item):
+        return [getattr(item, each.name, None) for each in fields(item)]
+    attributes: dict[str, Any] | None = getattr(item, "__dict__", None)
+    return None if attributes is None else attributes.values()
+
+
+def payload_of(value: Any, annotation: Any, what: str) -> Content:
+    """A value as it is kept; `what` is named in the warning when only its repr can be."""
+    if _is_secret(annotation):
+        return _content('"**********"', _type_name(value), restorable=False)
+    return payload_from(encode(value, annotation, what))
+
+
+def payload_from(encoded: Encoded) -> Content:
+    """A value that is text already."""
+    return _content(encoded.text, encoded.type_name, encoded.restorable)
+
+
+def given_text(text: str) -> Content:
+    """JSON text that somebody else made."""
+    return _content(text, "json", restorable=True)
+
+
+def inputs_of(inputs: Mapping[str, Mapping[str, Any]], plan: Plan | None) -> GivenInputs:
+    """What was given to a run, by the path of a node and parameter, by its declared type."""
+    withheld: list[str] = []
     nodes: list[str] = []
-    for label, values in inputs.items():
-        declared = {}
-        if plan is not None:
-            declared = {arg.name: arg.annotation for arg in plan.nodes[label].method.args}
+    for path, values in inputs.items():
+        declared = {} if plan is None else _declared(plan, path)
         members: list[str] = []
         for name, value in values.items():
-            annotation = declared.get(name, Any)
-            text, restorable = _encoded(value, annotation, f"the input {label}.{name}")
-            exact = exact and restorable
-            members.append(f"{json.dumps(name)}:{text}")
-        nodes.append(f"{json.dumps(label)}:{{{','.join(members)}}}")
-    return _payload(f"{{{','.join(nodes)}}}", "inputs", exact)
+            annotation = declared.get(name, MISSING)
+            if _is_secret(annotation):
+                withheld.append(f"{path}.{name}")
+                continue
+            encoded = encode(value, annotation, f"the input {path}.{name}")
+            if not encoded.restorable:
+                withheld.append(f"{path}.{name}")
+            members.append(f"{json.dumps(name)}:{encoded.text}")
+        nodes.append(f"{json.dumps(path)}:{{{','.join(members)}}}")
+    return GivenInputs(_content(f"{{{','.join(nodes)}}}", "inputs", not withheld), withheld)
 
 
-def storable(text: str) -> str:
-    """Text without what a database cannot hold: NUL, and halves of surrogate pairs."""
-    if "\0" in text:
-        text = text.replace("\0", "\\0")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def members(text: str) -> dict[str, str]:
+    """The members of a JSON object that was written here, each as the text that it is."""
+    found: dict[str, str] = {}
+    at = 1
+    while text[at] != "}":
+        name, at = _JSON.raw_decode(text, at + (text[at] == ","))
+        begin = at + 1  # after the colon
+        _, at = _JSON.raw_decode(text, begin)
+        found[name] = text[begin:at]
+    return found
 
 
-def _payload(text: str, type_name: str, restorable: bool) -> Payload:
+_JSON = json.JSONDecoder()
+
+
+def _declared(plan: Plan, path: str) -> dict[str, Any]:
+    node = plan.paths.get(path)
+    return {} if node is None else {each.param: each.arg.annotation for each in node.bindings}
+
+
+def _is_secret(annotation: Any) -> bool:
+    try:
+        return _is_secret_type(annotation)
+    except TypeError:  # an annotation that cannot be hashed
+        return is_secret(annotation)
+
+
+@lru_cache(1024)
+def _is_secret_type(annotation: Any) -> bool:
+    return is_secret(annotation)
+
+
+def _content(text: str, type_name: str, restorable: bool) -> Content:
     key = f"{PAYLOAD_FORMAT}\n{type_name}\n{restorable}\n{text}"
-    return Payload(
-        payload_hash=sha256(key.encode()).hexdigest(),
-        type_name=type_name,
-        restorable=restorable,
-        text=text,
-    )
+    return Content(sha256(key.encode()).hexdigest(), type_name, restorable, text)
 
 
 def _type_name(value: Any) -> str:
     kind = type(value)
     return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _encoded(value: Any, annotation: Any, what: str) -> tuple[str, bool]:
-    text = None
-    # an iterator would be consumed by serialising it
-    if not isinstance(value, Iterator):
-        declared = annotation if is_known(annotation) else Any
-        text = _dumped(value, declared)
-        if text is not None and _comes_back(value, declared, text):
-            return text, True
-        # what the declared type leaves out (the fields of a subclass) is shown all the same
-        text = _dumped(value, Any) or text
-    if text is not None:
-        return text, False
-    shown = storable(short(value, 10_000))
-    LOG.warning("%s cannot be serialised and is kept as its repr: %s", what, storable(short(value)))
-    return json.dumps(shown), False
-
-
-def _dumped(value: Any, annotation: Any) -> str | None:
-    """JSON by pydantic; None where it cannot, or where the value is not of the type."""
-    adapter = adapter_of(annotation)
-    if adapter is None:
-        return None
-    try:
-        return adapter.dump_json(value, warnings="error").decode()
-    except Exception:  # noqa: BLE001 - a serialiser may be the user's; the value is shown by repr
-        return None
-
-
-def _comes_back(value: Any, annotation: Any, text: str) -> bool:
-    adapter = adapter_of(annotation)
-    try:
-        return adapter is not None and _same(adapter.validate_json(text), value)
-    except Exception:  # noqa: BLE001 - a validator may be the user's; then it does not come back
-        return False
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal, and of the same types all the way down; NaN is the same as NaN."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, BaseModel):
-        return _same(one.__dict__, other.__dict__) and one == other
-    if isinstance(one, dict):
-        mine: dict[Any, Any] = one
-        theirs: dict[Any, Any] = other
-        return list(mine) == list(theirs) and all(
-            type(a) is type(b) and _same(mine[a], theirs[b])
-            for a, b in zip(mine, theirs, strict=True)
-        )
-    if isinstance(one, (list, tuple)):
-        left: Sequence[Any] = one
-        right: Sequence[Any] = other
-        return len(left) == len(right) and all(map(_same, left, right))
-    if isinstance(one, float) and one != one:
-        return bool(other != other)
-    return bool(one == other)

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from lythonic_state import DbModel, ForeignKey, Index, PrimaryKey, Schema, Transient, Unique
 
+from ..errors import WrongRunState
 from ..events import NodeStatus, RunStatus
 from ..plan import EdgeRule
+from ..values import Encoded, decode_named
+from .shown import nodes_html, run_html
 
 STORE_VERSION = 1
 PAYLOAD_FORMAT = 1
@@ -24,9 +27,7 @@ class Record(DbModel, abstract=True):
     """A row whose columns are also items: `run.status` and `run["status"]`."""
 
     def __getitem__(self, name: str) -> Any:
-        if name not in type(self).model_fields:
-            raise KeyError(name)
-        return getattr(self, name)
+        return _item(self, name)
 
 
 class Payload(Record, table="payloads"):
@@ -51,36 +52,103 @@ class GraphSnapshot(Record, table="graphs"):
     edges: list[tuple[str, str, str | None, str]]
     code_hashes: dict[str, str]
     """By label; "unknown" where the code of a node could not be hashed."""
+    composites: list[str] = Field(default_factory=list)
+    """The nodes that are maps, switches or graphs of their own."""
 
 
-class DagRun(Record, table="dag_runs", constraints=[Index("status", "started_at")]):
+class RunIO(BaseModel):
+    """What a run was given and what it gave, as JSON text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source_inputs_json: str | None = None
+    """By node and parameter, without what is secret."""
+    sink_outputs_json: str | None = None
+    """By label."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _item(self, name)
+
+
+class NodeIO(BaseModel):
+    """What a node was given and what it returned, as JSON text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input_json: str | None = None
+    """By parameter, without what is secret and what was left to its default."""
+    output_json: str | None = None
+    output_type: str | None = None
+    """The type that brings the output back, as "module:qualname"."""
+    restorable: bool = False
+    """Whether the output comes back exactly."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _item(self, name)
+
+
+class DagRun(
+    Record,
+    table="dag_runs",
+    constraints=[
+        Index("status", "started_at"),
+        *(Index(name, where=f"{name} IS NOT NULL") for name in ("source_inputs", "sink_outputs")),
+    ],
+):
     """A run of a graph."""
 
     run_id: Annotated[str, PrimaryKey()]
     dag_nsref: str | None = None
     path: str = ""
+    """Where a nested run stands: "pipeline:dag/chunks[0]"."""
     parent_run_id: Annotated[
         str | None, ForeignKey("DagRun.run_id", on_delete="cascade"), Index()
     ] = None
+    parent_label: str | None = None
+    """The node of the parent in which this run stands; None for a run that was only begun there."""
+    map_key: str = ""
+    """The element of a map that it is for."""
+    branch: str | None = None
+    """The way that a switch went to it."""
     status: RunStatus
     started_at: Annotated[AwareDatetime, Index()]
     finished_at: AwareDatetime | None = None
     failed_node: str | None = None
     error: str | None = None
     source_inputs: Annotated[str | None, ForeignKey("Payload.payload_hash")] = None
+    withheld: list[str] = Field(default_factory=list)
+    """Inputs that are not kept, or not exactly, and are asked for at a restart: "fetch.token"."""
     sink_outputs: Annotated[str | None, ForeignKey("Payload.payload_hash")] = None
     """Only where they were given as text; else they are the outputs of the sinks."""
-    graph_hash: Annotated[str | None, ForeignKey("GraphSnapshot.graph_hash")] = None
+    graph_hash: Annotated[str | None, ForeignKey("GraphSnapshot.graph_hash"), Index()] = None
+    targets: list[str] | None = None
+    """The nodes that it is for, where that is not the whole graph."""
     tenant: str | None = None
     initiated_by: str | None = None
     owner: str | None = None
+    """The process that runs it, and the session of its store."""
+    fence: int = 1
+    """Counts its owners; attempts of an older one can end nothing any more."""
     heartbeat_at: AwareDatetime | None = None
+    """When its owner last said that it is alive; asked only where nothing else tells."""
     pinned: bool = False
 
     nodes: Annotated[dict[str, NodeExecution], Transient()] = Field(
         default_factory=dict[str, "NodeExecution"]
     )
     """By label, in the order in which they started; filled by the reads that say so."""
+    io: Annotated[RunIO | None, Transient()] = None
+    """What it was given and what it gave; filled by `load_io`."""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end; None while it is running."""
+        if self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     def latest_update(self) -> datetime:
         """When something last happened in this run, as far as its nodes are loaded."""
@@ -94,7 +162,10 @@ class DagRun(Record, table="dag_runs", constraints=[Index("status", "started_at"
 class NodeExecution(
     Record,
     table="node_executions",
-    constraints=[Unique("run_id", "path", "node_label", "map_key")],
+    constraints=[
+        Unique("run_id", "path", "node_label", "map_key"),
+        *(Index(name, where=f"{name} IS NOT NULL") for name in ("input_payload", "output_payload")),
+    ],
 ):
     """One node in one run."""
 
@@ -120,6 +191,34 @@ class NodeExecution(
         default_factory=list["EdgeTraversal"]
     )
     """The outgoing edges; filled by the reads that say so."""
+    sub_dags: Annotated[dict[str, DagRun] | None, Transient()] = None
+    """Of a map, a switch or a graph: the newest run of each part, by its key: "chunks[0]",
+    "enrich[]", "router[text]"; filled by the reads that say so."""
+    io: Annotated[NodeIO | None, Transient()] = None
+    """What it was given and what it returned; filled by `load_io`."""
+
+    @property
+    def output(self) -> Any:
+        """What the node returned, as the type that it had; None where there is nothing.
+
+        It is made anew each time. Where the type cannot be imported (any more), or the value was
+        not one that comes back exactly, it is what its JSON says: dicts, lists and text.
+
+        Raises:
+            WrongRunState: its text has not been read yet.
+        """
+        if self.output_payload is None:
+            return None
+        if self.io is None or self.io.output_json is None:
+            raise WrongRunState(
+                f"the output of {self.node_label!r} has not been read; call load_io of the store "
+                "with its run first"
+            )
+        io = self.io
+        return decode_named(Encoded(self.io.output_json, io.restorable, io.output_type or ""))
+
+    def _repr_html_(self) -> str:
+        return nodes_html([self])
 
     @property
     def duration(self) -> float | None:
@@ -132,17 +231,20 @@ class NodeExecution(
 class NodeAttempt(
     Record, table="node_attempts", constraints=[Unique("node_execution_id", "number")]
 ):
-    """One call of a node's function. Only the attempt with the newest fence may end the node."""
+    """One call of a node's function. Only one that is still running may end the node."""
 
     node_attempt_id: Annotated[int, PrimaryKey()] = -1
     node_execution_id: Annotated[int, ForeignKey(NodeExecution, on_delete="cascade")]
     number: int
     fence: int
+    """That of the run when the attempt began."""
     owner: str | None = None
     status: NodeStatus
     error: str | None = None
     started_at: AwareDatetime
     finished_at: AwareDatetime | None = None
+    again_at: AwareDatetime | None = None
+    """When the next attempt begins after this one failed."""
 
 
 class EdgeTraversal(Record, table="edge_traversals"):
@@ -193,6 +295,12 @@ SCHEMA = Schema(
         RowOrigin,
     ]
 )
+
+
+def _item(record: BaseModel, name: str) -> Any:
+    if name not in type(record).model_fields:
+        raise KeyError(name)
+    return getattr(record, name)
 
 
 def _times(records: Iterable[DagRun | NodeExecution]) -> list[datetime]:

@@ -39,9 +39,16 @@ class Heard:
         self.events: list[Event] = []
         self.threads: list[threading.Thread] = []
 
-    def emit(self, event: Event, /) -> None:
-        self.events.append(event)
+    def emit(self, *events: Event) -> None:
+        self.events += events
         self.threads.append(threading.current_thread())
+
+    def try_emit(self, *events: Event) -> bool:
+        """Whoever is blocking always sends the runner to a thread."""
+        if self.blocking:
+            return False
+        self.emit(*events)
+        return True
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -189,17 +196,65 @@ async def test_a_listener_that_may_wait_is_never_told_on_the_loop() -> None:
     assert threading.current_thread() not in heard.threads
 
 
-async def test_what_happened_to_a_sync_node_is_told_in_the_thread_that_ran_it() -> None:
+async def test_what_happened_to_sync_nodes_is_told_in_the_threads_that_run_them() -> None:
     ran_in: list[threading.Thread] = []
 
-    def note() -> None:
+    def note() -> int:
+        ran_in.append(threading.current_thread())
+        return 1
+
+    def note_again(x: int) -> None:
         ran_in.append(threading.current_thread())
 
     heard, dag = Heard(blocking=True), Dag()
-    dag.node(note)
+    dag.node(note) >> dag.node(note_again)
     await DagRunner(dag, heard).run()
 
-    assert heard.threads[1:3] == ran_in * 2
+    assert heard.threads[:2] == ran_in
+
+
+@pytest.mark.parametrize("light", [True, False])
+async def test_an_end_is_told_with_the_start_that_follows_it(light: bool) -> None:
+    """Each telling is a transaction: n + 1 of them for a chain of n nodes, not 2n + 2."""
+
+    class Counts(Heard):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[list[str]] = []
+
+        def emit(self, *events: Event) -> None:
+            super().emit(*events)
+            self.told.append([type(event).__name__ for event in events])
+
+    step = inline(lambda x: x) if light else (lambda x: x)
+    heard, dag = Counts(), Dag()
+    dag.node(step, "a") >> dag.node(step, "b") >> dag.node(step, "c")
+    (await DagRunner(dag, heard).run({"a": {"x": 1}})).raise_for_status()
+
+    assert heard.told == [
+        ["RunStarted", "NodeStarted"],
+        ["NodeCompleted", "NodeStarted"],
+        ["NodeCompleted", "NodeStarted"],
+        ["NodeCompleted", "RunFinished"],
+    ]
+
+
+async def test_an_end_is_told_at_once_where_nothing_follows_soon() -> None:
+    ended = asyncio.Event()
+
+    class Waits(Heard):
+        def emit(self, *events: Event) -> None:
+            super().emit(*events)
+            if any(isinstance(event, NodeCompleted) for event in events):
+                ended.set()
+
+    async def slow() -> None:
+        await asyncio.wait_for(ended.wait(), 10)
+
+    heard, dag = Waits(), Dag()
+    dag.node(inline(one), "quick")
+    dag.node(slow)
+    assert (await DagRunner(dag, heard).run()).status == "completed"
 
 
 async def test_a_long_chain_and_a_wide_graph_run() -> None:
@@ -337,9 +392,9 @@ async def test_a_wrong_value_in_a_fan_in_names_the_node_that_it_came_from() -> N
 
 async def test_a_listener_that_breaks_ends_the_run_and_is_not_taken_for_a_node() -> None:
     class Breaks(Heard):
-        def emit(self, event: Event, /) -> None:
-            super().emit(event)
-            if isinstance(event, NodeCompleted):
+        def emit(self, *events: Event) -> None:
+            super().emit(*events)
+            if any(isinstance(event, NodeCompleted) for event in events):
                 raise OSError("disk full")
 
     dag = Dag()
@@ -353,13 +408,13 @@ async def test_a_listener_that_breaks_ends_the_run_and_is_not_taken_for_a_node()
 
 async def test_a_listener_that_always_breaks_is_told_by_its_first_error() -> None:
     class Broken(Heard):
-        def emit(self, event: Event, /) -> None:
-            super().emit(event)
+        def emit(self, *events: Event) -> None:
+            super().emit(*events)
             raise OSError(f"number {len(self.events)}")
 
     dag = Dag()
     dag.node(one)
-    with pytest.raises(OSError, match="number 1"):
+    with pytest.raises(OSError, match="number 2"):  # the run's start with that of its first node
         await DagRunner(dag, Broken()).run()
 
 

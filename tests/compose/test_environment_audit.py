@@ -1,6 +1,8 @@
 """The demo, on a small environment that is made for it and on the one that the tests run in."""
 
+import hashlib
 import sqlite3
+from base64 import urlsafe_b64encode
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -9,7 +11,10 @@ import pytest
 from examples.environment_audit import steps
 from examples.environment_audit.__main__ import build, main
 from examples.environment_audit.steps import (
+    Damage,
+    Dependence,
     Distribution,
+    File,
     Need,
     Requirement,
     Unmet,
@@ -17,7 +22,7 @@ from examples.environment_audit.steps import (
     parse_requirement,
     satisfies,
 )
-from lythonic_compose import DagRun, NodeExecution
+from lythonic_compose import DagRun, NodeAttempt, NodeExecution
 from lythonic_state import open_sqlite_db
 
 ENVIRONMENT = {
@@ -36,8 +41,9 @@ Classifier: License :: OSI Approved :: BSD License
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     site = tmp_path / "site"
+    digest = urlsafe_b64encode(hashlib.sha256(b"x" * 1000).digest()).rstrip(b"=").decode()
     for name, metadata in ENVIRONMENT.items():
         folder = site / f"{name}.dist-info"
         folder.mkdir(parents=True)
@@ -45,9 +51,16 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         head = f"Metadata-Version: 2.4\nName: {project}\nVersion: {version}\n"
         (folder / "METADATA").write_text(head + metadata.lstrip())
         (site / f"{project}.py").write_bytes(b"x" * 1000)
-        (folder / "RECORD").write_text(f"{project}.py,,\n{folder.name}/METADATA,,\ngone.py,,\n")
+        (folder / "RECORD").write_text(
+            f"{project}.py,sha256={digest},1000\n{folder.name}/METADATA,,\n"
+        )
     monkeypatch.setattr(steps, "distributions", lambda: distributions(path=[str(site)]))
-    return tmp_path / "environment.db"
+    return site
+
+
+@pytest.fixture
+def database(site: Path) -> Path:
+    return site.parent / "environment.db"
 
 
 def test_an_environment_is_saved_as_typed_rows_and_the_run_beside_them(database: Path) -> None:
@@ -57,29 +70,87 @@ def test_an_environment_is_saved_as_typed_rows_and_the_run_beside_them(database:
     with open_sqlite_db(database, readonly=True) as conn:
         app, lib = Distribution.select(conn, order_by="name")
         needs = app.children(conn, Requirement, order_by="needs")
-        runs = DagRun.select(conn, order_by="-started_at")
+        files = lib.children(conn, File, order_by="path")
+        runs = DagRun.select(conn, parent_run_id=None, order_by="-started_at")
         nodes = runs[0].children(conn, NodeExecution)
+        audits = DagRun.select(conn, parent_run_id=runs[0].run_id, order_by="map_key")
     assert (app.name, app.version, app.licence, app.summary) == ("app-one", "1.0", "MIT", "An app")
-    assert (lib.name, lib.licence, lib.files) == ("lib-two", "BSD License", 2)
-    assert lib.size > 1000
+    assert (lib.name, lib.licence) == ("lib-two", "BSD License")
+    assert [(file.path, file.state) for file in files] == [
+        ("lib_two-1.9.dist-info/METADATA", "unchecked"),
+        ("lib_two.py", "intact"),
+    ]
+    assert lib.size == 1000 + files[0].size
     assert [(need.needs, need.versions, need.condition) for need in needs] == [
         ("extra-only", "", 'extra == "more"'),
         ("gone", "", ""),
         ("lib-two", ">=2,<3", ""),
     ]
     assert [run.status for run in runs] == ["completed", "completed"]
-    assert {node.node_label for node in nodes} == set(build().specs)
+    assert {node.node_label for node in nodes} == {
+        *("installed", "audit", "save", "resolve", "find_unmet", "find_damage", "find_largest"),
+        "count_licences",
+    }
     assert all(node.duration is not None for node in nodes)
+    assert [audit.path for audit in audits] == [
+        "examples:environment_audit/audit[0]",
+        "examples:environment_audit/audit[1]",
+    ]
+
+
+def test_the_second_run_audits_only_what_has_changed(
+    site: Path, database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(database)
+    assert "0 audits came from the cache" in capsys.readouterr().out
+    main(database)
+    assert "2 audits came from the cache" in capsys.readouterr().out
+
+    changed = site / "lib_two.py"
+    changed.write_bytes(b"y")
+    (site / "App_One.py").unlink()
+    main(database)
+    printed = capsys.readouterr().out
+    assert "0 audits came from the cache" in printed
+    result = build(steps.audit, steps.count_licences).run_sync(database=database)
+    assert result[steps.find_damage] == [
+        Damage(name="app-one", path="App_One.py", state="missing"),
+        Damage(name="lib-two", path="lib_two.py", state="changed"),
+    ]
+
+
+def test_a_step_that_breaks_is_mended_and_nothing_else_runs_again(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(database, breaks=True)
+    printed = capsys.readouterr().out
+
+    assert "failed at count_licences: RuntimeError: this step is broken" in printed
+    with open_sqlite_db(database, readonly=True) as conn:
+        (run,) = DagRun.select(conn, parent_run_id=None)
+        nodes = run.children(conn, NodeExecution)
+        attempts = {
+            node.node_label: [each.status for each in node.children(conn, NodeAttempt)]
+            for node in nodes
+        }
+    assert run.status == "completed"
+    assert attempts.pop("count_licences") == ["failed", "completed"]
+    assert set(map(tuple, attempts.values())) == {("completed",)}
 
 
 def test_what_is_needed_and_not_there_is_reported(database: Path) -> None:
-    result = build().run_sync(database=database).raise_for_status()
+    dag = build(steps.audit, steps.count_licences)
+    result = dag.run_sync(database=database).raise_for_status()
 
     assert sorted(result[steps.find_unmet], key=lambda unmet: unmet.needs) == [
         Unmet(name="app-one", needs="gone", versions="", installed=None),
         Unmet(name="app-one", needs="lib-two", versions=">=2,<3", installed="1.9"),
     ]
     assert result[steps.count_licences] == {"MIT": 1, "BSD License": 1}
+    assert result[steps.resolve] == [
+        Dependence(name="app-one", direct=1, all=1, needed_by=0),
+        Dependence(name="lib-two", direct=0, all=0, needed_by=1),
+    ]
 
 
 def test_it_prints_the_graph_the_report_and_the_history(
@@ -89,12 +160,12 @@ def test_it_prints_the_graph_the_report_and_the_history(
     printed = capsys.readouterr().out
 
     for line in (
-        "   measure   read_requirements   │",
-        "save               needs: list[Need]        read_requirements    type",
-        "2 distributions, 3 requirements",
+        "audit [map]",
+        "save            audits: list[Audit]  audit                  type",
+        "2 distributions, 3 requirements, 4 files",
         "app-one               lib-two >=2,<3  1.9",
-        "app-one               gone            (missing)",
-        "read_requirements  save               needs      type",
+        "app-one               gone            -",
+        "audit      save            audits     type",
     ):
         assert line in printed
     assert "examples:environment_audit  completed" in printed
@@ -113,19 +184,18 @@ def test_the_file_opens_with_sqlite3(database: Path) -> None:
         plain.close()
 
 
-def test_measuring_and_reading_requirements_wait_for_the_same_and_not_for_each_other() -> None:
-    nodes = build().plan().nodes
-
-    assert nodes["measure"].upstreams == nodes["read_requirements"].upstreams == ("installed",)
-
-
 def test_every_requirement_of_this_environment_can_be_read() -> None:
-    packages = steps.installed()
+    names = {found["name"] for found in steps.installed()}
 
-    assert "pydantic" in {package.name for package in packages}
-    for need in steps.read_requirements(packages):
-        assert need.needs == normalised(need.needs)
-        satisfies("1.0", need.versions)
+    assert "pydantic" in names
+    pydantic = next(found for found in steps.installed() if found["name"] == "pydantic")
+    audit = steps.audit(**pydantic)
+    assert {file.state for file in audit.files} == {"intact", "unchecked"}
+    for distribution in distributions():
+        for text in distribution.requires or ():
+            need = parse_requirement(text)
+            assert need.needs == normalised(need.needs)
+            satisfies("1.0", need.versions)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +209,7 @@ def test_every_requirement_of_this_environment_can_be_read() -> None:
     ],
 )  # fmt: skip
 def test_a_requirement_is_taken_apart(text: str, needs: str, versions: str, condition: str) -> None:
-    assert parse_requirement("x", text) == Need(
-        name="x", needs=needs, versions=versions, condition=condition
-    )
+    assert parse_requirement(text) == Need(needs=needs, versions=versions, condition=condition)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from lythonic_compose import DagError, Method
+from lythonic_compose.refs import GlobalRef
 from lythonic_compose.signature import MISSING, Unresolved
 
 
@@ -80,6 +81,68 @@ def test_a_callable_object_is_async_if_its_call_is() -> None:
     assert not Method(Shop().sell).is_async
 
 
+class Around:
+    """An object around a function, as a namespace or a cache makes one."""
+
+    def __init__(self, function: Any) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+
+async def later(price: Price, *, count: int = 1) -> int:
+    return count
+
+
+@pytest.mark.parametrize(
+    "around", [Around(later), Around(Around(later)), functools.partial(Around(later), count=2)]
+)
+def test_an_object_around_a_function_has_its_signature_and_colour(around: Any) -> None:
+    assert described(Method(around)) == {"price": Price, "count": int}
+    assert Method(around).return_annotation is int
+    assert Method(around).is_async
+    assert not Method(Around(take)).is_async
+
+
+@pytest.mark.parametrize("ref", [f"{__name__}:take", GlobalRef(take)])
+def test_a_reference_is_imported_when_it_is_looked_at(ref: str) -> None:
+    method = Method(ref)
+    assert (method.name, method.is_imported, method.ref) == ("take", False, f"{__name__}:take")
+
+    assert method.target is take
+    assert method.is_imported
+    assert described(method) == described(Method(take))
+    assert Method(take).is_imported
+    assert Method(take).ref is None
+
+
+def test_the_name_of_a_factory_is_that_of_what_it_makes() -> None:
+    assert Method("myapp.pipelines:Reports.daily__").name == "daily"
+
+
+@pytest.mark.parametrize(
+    ("ref", "error", "problem"),
+    [
+        ("json:__name__", TypeError, "got json:__name__, which is 'json'"),
+        ("json:", TypeError, "expected a function or another callable, got json:, which is <mod"),
+        ("json:dumpz", KeyError, "did you mean 'dump"),
+    ],
+)
+def test_a_bad_reference_is_found_when_it_is_looked_at(
+    ref: str, error: type[Exception], problem: str
+) -> None:
+    method = Method(ref)
+
+    with pytest.raises(error, match=problem):
+        assert method.args
+
+
+def test_a_text_that_is_no_reference_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="names no module"):
+        Method(":dumps")
+
+
 def test_a_class_method_may_return_its_own_class() -> None:
     assert Method(Shop.make).return_annotation is Shop
 
@@ -133,7 +196,7 @@ def test_what_is_missing_is_not_any() -> None:
     assert Method(plain).return_annotation is MISSING
 
 
-@pytest.mark.parametrize("thing", [3, "json:dumps", None])
+@pytest.mark.parametrize("thing", [3, b"json:dumps", None])
 def test_what_is_not_callable_is_refused(thing: Any) -> None:
     with pytest.raises(TypeError, match="expected a function") as caught:
         Method(thing)

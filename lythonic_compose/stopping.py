@@ -1,0 +1,88 @@
+"""What becomes of a run when the process is told to stop?
+
+Signals only: the first one lets a run pause, and if that takes too long, or another one comes, what
+runs is broken off. How a run pauses is the runner's business. Handlers stand while the run lasts,
+on the main thread, and those before them are back afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+LOG = logging.getLogger("lythonic_compose")
+
+GRACE_SECONDS = 10.0
+"""How long nodes that have begun may go on after the first signal."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def can_be_told() -> bool:
+    """Whether signals reach this thread, and no event loop runs on it that they may be for."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
+
+
+async def until_told(
+    work: Awaitable[T], pause: Callable[[], None], break_off: Callable[[], None]
+) -> T:
+    """Awaits work; a signal pauses it, and after the grace period or another one it is cancelled.
+
+    `break_off` is called before the cancellation.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    grace: list[asyncio.TimerHandle] = []
+
+    def cut() -> None:
+        if not task.done():
+            break_off()
+            task.cancel()
+
+    def heard(name: str) -> None:
+        if grace:
+            cut()
+            return
+        LOG.warning("%s: the run pauses once its nodes have ended; again to break them off", name)
+        grace.append(loop.call_later(GRACE_SECONDS, cut))
+        pause()
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(heard, signal.Signals(number).name)
+
+    try:
+        with _handled_by(handler):
+            return await task
+    finally:
+        for timer in grace:
+            timer.cancel()
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Generator[None]:
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for each in SIGNALS:
+            standing = signal.getsignal(each)
+            # None: not of Python's making, so that it could not be put back
+            if standing not in (None, signal.SIG_IGN):
+                before[each] = standing
+                signal.signal(each, handler)
+        yield
+    finally:
+        for each, standing in before.items():
+            signal.signal(each, standing)

@@ -1,0 +1,593 @@
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from lythonic_compose import (
+    AttemptFailed,
+    Dag,
+    DagContext,
+    DagError,
+    DagPause,
+    DagRunner,
+    Event,
+    LogContext,
+    NodeExpanded,
+    NodeFailed,
+    NodeStarted,
+    Retry,
+    inline,
+)
+
+
+def one() -> int:
+    return 1
+
+
+def plus_one(number: int) -> int:
+    return number + 1
+
+
+class Listening:
+    """Keeps what it is told."""
+
+    blocking = False
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, *events: Event) -> None:
+        self.events += events
+
+    def try_emit(self, *events: Event) -> bool:
+        self.emit(*events)
+        return True
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+# --- retries --------------------------------------------------------------------------------
+
+
+class Flaky:
+    """Fails so many times before it succeeds."""
+
+    def __init__(self, failures: int, error: type[Exception] = OSError) -> None:
+        self.left = failures
+        self.calls = 0
+        self.error = error
+
+    def next(self) -> int:
+        self.calls += 1
+        if self.left:
+            self.left -= 1
+            raise self.error(f"call {self.calls}")
+        return self.calls
+
+
+@pytest.mark.parametrize("where", ["thread", "loop", "inline"])
+async def test_a_node_is_tried_again_and_each_attempt_is_told(where: str) -> None:
+    flaky = Flaky(2)
+
+    def in_thread() -> int:
+        return flaky.next()
+
+    async def on_loop() -> int:
+        return flaky.next()
+
+    step = {"thread": in_thread, "loop": on_loop, "inline": inline(lambda: flaky.next())}[where]
+    listening = Listening()
+    dag = Dag()
+    dag.node(step, "step", retry=Retry(3, backoff=0.001))
+    result = await DagRunner(dag, listening).run()
+    assert result.outputs == {"step": 3}
+    assert [event.attempt for event in listening.of(NodeStarted)] == [1, 2, 3]
+    failed = listening.of(AttemptFailed)
+    assert [str(event.error) for event in failed] == ["call 1", "call 2"]
+    assert [event.again_at - event.at for event in failed] == [
+        timedelta(milliseconds=1),
+        timedelta(milliseconds=2),
+    ]
+
+
+async def test_the_last_attempt_fails_the_node() -> None:
+    flaky = Flaky(5)
+    dag = Dag()
+    dag.node(flaky.next, "step", retry=Retry(3))
+    listening = Listening()
+    result = await DagRunner(dag, listening).run()
+    assert (result.status, result.error, flaky.calls) == ("failed", "OSError: call 3", 3)
+    assert [event.attempt for event in listening.of(NodeFailed)] == [3]
+
+
+async def test_only_the_errors_that_were_named_are_tried_again() -> None:
+    flaky = Flaky(1, KeyError)
+    dag = Dag()
+    dag.node(flaky.next, "step", retry=Retry(3, on=(OSError, ValueError)))
+    assert (await dag()).status == "failed"
+    flaky = Flaky(1, KeyError)
+    dag = Dag()
+    dag.node(flaky.next, "step", retry=Retry(3, on=lambda error: "call 1" in str(error)))
+    assert (await dag()).status == "completed"
+
+
+async def test_a_test_of_errors_that_breaks_fails_the_node_and_says_so() -> None:
+    flaky = Flaky(1)
+    dag = Dag()
+    dag.node(flaky.next, "step", retry=Retry(3, on=lambda error: 1 / 0 > 1))
+    result = await dag()
+    assert result.error == "OSError: call 1"
+    assert result.exception is not None
+    assert "Retry(on=…) of step raised ZeroDivisionError" in result.exception.__notes__[0]
+
+
+async def test_a_dag_inside_is_tried_again_as_a_whole() -> None:
+    flaky = Flaky(1)
+    firsts: list[int] = []
+
+    def first() -> int:
+        firsts.append(1)
+        return 1
+
+    def second(number: int) -> int:
+        return flaky.next() + number
+
+    sub = Dag()
+    sub.node(first) >> sub.node(second)
+    dag = Dag()
+    dag.node(sub, "sub", retry=Retry(2))
+    assert (await dag()).outputs == {"sub": 3}
+    assert len(firsts) == 2
+
+
+# --- timeouts -------------------------------------------------------------------------------
+
+
+async def test_a_node_that_takes_too_long_fails() -> None:
+    release = threading.Event()
+
+    def slow() -> None:
+        release.wait(10)
+
+    async def slow_too() -> None:
+        await asyncio.sleep(10)
+
+    for step in (slow, slow_too):
+        listening = Listening()
+        dag = Dag()
+        dag.node(step, "step", timeout=0.02)
+        result = await DagRunner(dag, listening).run()
+        assert result.error == "TimeoutError: step took longer than its timeout of 0.02 s"
+        assert isinstance(result.exception, TimeoutError)
+    release.set()
+
+
+async def test_the_late_result_of_a_thread_is_fenced_off() -> None:
+    release, done = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def slow_at_first() -> int:
+        calls.append(1)
+        number = len(calls)
+        if number == 1:
+            release.wait(10)
+            done.set()
+        return number
+
+    listening = Listening()
+    dag = Dag()
+    dag.node(slow_at_first, "step", timeout=0.05, retry=Retry(2))
+    result = await DagRunner(dag, listening).run()
+    assert result.outputs == {"step": 2}
+    told = len(listening.events)
+    release.set()
+    assert done.wait(10)
+    await asyncio.sleep(0.01)
+    assert len(listening.events) == told
+
+
+async def test_a_timeout_of_the_function_itself_is_an_error_like_any() -> None:
+    async def raises() -> None:
+        raise TimeoutError("the server said nothing")
+
+    dag = Dag()
+    dag.node(raises, timeout=10)
+    assert (await dag()).error == "TimeoutError: the server said nothing"
+
+
+async def test_a_dag_inside_that_takes_too_long_is_cancelled() -> None:
+    cancelled: list[str] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            cancelled.append("slow")
+            raise
+
+    sub = Dag()
+    sub.node(slow)
+    dag = Dag()
+    dag.node(sub, "sub", timeout=0.02)
+    result = await dag()
+    assert result.error == "TimeoutError: sub took longer than its timeout of 0.02 s"
+    assert cancelled == ["slow"]
+
+
+# --- context and resources ------------------------------------------------------------------
+
+
+class Client:
+    def __init__(self) -> None:
+        self.open = 0
+        self.closed = 0
+
+    def __enter__(self) -> Client:
+        self.open += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed += 1
+
+
+class ShopContext(DagContext):
+    client: Client
+
+
+async def test_the_context_is_the_first_parameter_with_the_facts_of_the_run() -> None:
+    seen: list[DagContext] = []
+
+    def step(ctx: ShopContext, number: int) -> int:
+        seen.append(ctx)
+        return number + ctx.client.open
+
+    sub = Dag()
+    sub.node(step)
+    dag = Dag()
+    dag.node(one) >> dag.node(sub, "inner")
+    client = Client()
+    runner = DagRunner(dag, resources={"client": client})
+    result = (await runner.run(dag_nsref="shop:daily")).raise_for_status()
+    assert result.outputs == {"inner": 2}
+    (ctx,) = seen
+    assert (ctx.dag_nsref, ctx.node_label, ctx.attempt) == ("shop:daily", "step", 1)
+    assert ctx.run_id != result.run_id  # that of the run inside
+    assert (client.open, client.closed) == (1, 1)
+
+
+async def test_resources_fill_parameters_of_their_name_and_are_closed_whatever_happens() -> None:
+    log: list[str] = []
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[str]:
+        log.append("open")
+        yield "pool"
+        log.append("closed")
+
+    @contextmanager
+    def lock() -> Iterator[str]:
+        log.append("locked")
+        try:
+            yield "lock"
+        finally:
+            log.append("unlocked")
+
+    def use(number: int, pool: str, lock: str, plain: list[int]) -> None:
+        log.append(f"{number} {pool} {lock} {plain}")
+        raise ValueError("after all")
+
+    dag = Dag()
+    dag.node(one) >> dag.node(use)
+    runner = DagRunner(dag, resources={"pool": pool(), "lock": lock(), "plain": [7]})
+    assert (await runner.run()).status == "failed"
+    assert log == ["open", "locked", "1 pool lock [7]", "unlocked", "closed"]
+
+
+async def test_a_resource_that_nobody_takes_is_an_error() -> None:
+    def use(client: Client) -> int:
+        return client.open
+
+    dag = Dag()
+    dag.node(use)
+    with pytest.raises(DagError, match="no node takes the resource 'clint'; did you mean 'client'"):
+        await DagRunner(dag, resources={"clint": Client()}).run()
+
+
+async def test_a_resource_leaves_the_other_parameter_to_the_value() -> None:
+    def price(item: str, client: Client) -> str:
+        return f"{item}{client.open}"
+
+    def items() -> list[str]:
+        return ["a", "b"]
+
+    dag = Dag()
+    dag.node(items) >> dag.map(price)
+    result = await DagRunner(dag, resources={"client": Client()}).run()
+    assert result.outputs == {"price": ["a1", "b1"]}
+
+
+async def test_log_records_know_their_run_and_node(caplog: pytest.LogCaptureFixture) -> None:
+    def speaks(number: int) -> None:
+        logging.getLogger("app").info("hello %d", number)
+
+    async def speaks_too(number: int) -> None:
+        logging.getLogger("app").info("hello %d", number)
+
+    caplog.set_level("INFO", "app")
+    caplog.handler.addFilter(LogContext())
+    dag = Dag()
+    first = dag.node(one)
+    first >> dag.node(speaks)
+    first >> dag.node(speaks_too)
+    result = await dag()
+    logging.getLogger("app").info("outside")
+    found = {(r.__dict__["run_id"], r.__dict__["node_label"]) for r in caplog.records}
+    assert found == {(result.run_id, "speaks"), (result.run_id, "speaks_too"), ("-", "-")}
+
+
+# --- parts of a graph -----------------------------------------------------------------------
+
+
+async def test_targets_run_only_what_they_need() -> None:
+    calls: list[str] = []
+
+    def fetch(url: str) -> str:
+        calls.append("fetch")
+        return url
+
+    def clean(page: str) -> str:
+        calls.append("clean")
+        return page.strip()
+
+    def publish(page: str) -> None:
+        calls.append("publish")
+
+    def other(key: str) -> None:
+        calls.append("other")
+
+    dag = Dag()
+    dag.node(fetch) >> dag.node(clean) >> dag.node(publish)
+    dag.node(other)
+    runner = DagRunner(dag)
+    result = await runner.run({"fetch": {"url": " x "}}, targets=[clean])
+    assert result.outputs == {"clean": "x"}
+    assert calls == ["fetch", "clean"]
+    with pytest.raises(DagError, match="no node 'cleen'; did you mean 'clean'"):
+        await runner.run(targets=["cleen"])
+
+
+async def test_overrides_replace_nodes_and_what_only_they_need() -> None:
+    calls: list[str] = []
+
+    def login(password: str) -> float:
+        calls.append("login")
+        return 1.0
+
+    def fetch(session: float) -> str:
+        calls.append("fetch")
+        return "real"
+
+    def shout(page: str) -> str:
+        return page.upper()
+
+    dag = Dag()
+    dag.node(login) >> dag.node(fetch) >> dag.node(shout)
+    result = await DagRunner(dag).run(overrides={"fetch": "fake"})
+    assert result.outputs == {"shout": "FAKE"}
+    assert calls == []
+    assert result.node_statuses == {"fetch": "skipped", "shout": "completed"}
+    wrong = await DagRunner(dag).run(overrides={"fetch": 7})
+    assert wrong.error == "WiringError: the edge fetch -> shout.page expects str, got int: 7"
+
+
+# --- pausing --------------------------------------------------------------------------------
+
+
+async def test_a_pause_lets_nodes_end_and_begins_no_others() -> None:
+    dag = Dag()
+    runner = DagRunner(dag)
+    ended: list[str] = []
+
+    def first() -> int:
+        runner.pause()
+        ended.append("first")
+        return 1
+
+    def second(number: int) -> None:
+        ended.append("second")
+
+    dag.node(first) >> dag.node(second)
+    result = await runner.run()
+    assert (result.status, ended) == ("paused", ["first"])
+    assert result.node_statuses == {"first": "completed", "second": "pending"}
+    assert result["first"] == 1
+
+
+async def test_a_node_can_ask_for_a_pause_from_inside_of_a_map() -> None:
+    seen: list[int] = []
+
+    def numbers() -> list[int]:
+        return [1, 2, 3]
+
+    def step(number: int) -> int:
+        seen.append(number)
+        if number == 2:
+            raise DagPause("wait for approval")
+        return number
+
+    dag = Dag()
+    dag.node(numbers) >> dag.map(step, concurrency=1)
+    result = await dag()
+    assert (result.status, seen) == ("paused", [1, 2])
+    assert result.node_statuses["step"] == "pending"
+    assert result.error is None
+
+
+async def test_a_pause_does_not_wait_for_the_next_attempt() -> None:
+    dag = Dag()
+    runner = DagRunner(dag)
+
+    def fails() -> None:
+        asyncio.get_running_loop  # noqa: B018 - a thread has no loop; nothing is called
+        runner.pause()
+        raise OSError("once")
+
+    dag.node(fails, retry=Retry(2, backoff=60))
+    result = await asyncio.wait_for(runner.run(), 10)
+    assert (result.status, result.node_statuses) == ("paused", {"fails": "pending"})
+
+
+async def test_a_pause_when_nothing_runs_does_nothing() -> None:
+    dag = Dag()
+    dag.node(one)
+    runner = DagRunner(dag)
+    runner.pause()
+    assert (await runner.run()).status == "completed"
+
+
+# --- progress -------------------------------------------------------------------------------
+
+
+async def test_progress_hears_of_everything_on_the_loop() -> None:
+    events: list[Event] = []
+    threads: set[int] = set()
+
+    def progress(event: Event) -> None:
+        events.append(event)
+        threads.add(threading.get_ident())
+
+    def numbers() -> list[int]:
+        return [1, 2]
+
+    dag = Dag()
+    dag.node(numbers) >> dag.map(plus_one)
+    result = await DagRunner(dag, progress=progress).run()
+    assert threads == {threading.get_ident()}
+    names = [type(event).__name__ for event in events if event.run_id == result.run_id]
+    assert names == [
+        "RunStarted",
+        "NodeStarted",
+        "NodeCompleted",
+        "NodeStarted",
+        "NodeExpanded",
+        "NodeCompleted",
+        "RunFinished",
+    ]
+    (expanded,) = [event for event in events if isinstance(event, NodeExpanded)]
+    assert expanded.keys == ("0", "1")
+
+
+async def test_progress_that_raises_is_logged_once_and_harms_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def progress(event: Event) -> None:
+        raise RuntimeError("no terminal")
+
+    dag = Dag()
+    dag.node(one) >> dag.node(plus_one)
+    assert (await DagRunner(dag, progress=progress).run()).outputs == {"plus_one": 2}
+    assert len([r for r in caplog.records if "the run goes on" in r.message]) == 1
+
+
+# --- executors ------------------------------------------------------------------------------
+
+
+def process_id(number: int) -> int:
+    return os.getpid()
+
+
+def fails_far_away(number: int) -> None:
+    raise LookupError("far away")
+
+
+async def test_sync_functions_run_in_an_executor_and_others_do_not() -> None:
+    async def here(pid: int) -> bool:
+        return pid != os.getpid()
+
+    dag = Dag()
+    dag.node(inline(lambda: 1), "start")
+    dag.edge("start", dag.node(process_id), param="number")
+    dag.edge("process_id", dag.node(here), param="pid")
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+        result = await DagRunner(dag, executor=executor).run()
+        assert result.raise_for_status().outputs == {"here": True}
+        dag = Dag()
+        dag.node(fails_far_away)
+        failed = await DagRunner(dag, executor=executor).run({"fails_far_away": {"number": 1}})
+        assert failed.error == "LookupError: far away"
+
+
+async def test_what_cannot_travel_is_told_before_the_run() -> None:
+    calls: list[int] = []
+
+    def local() -> int:
+        calls.append(1)
+        return 1
+
+    def with_context(ctx: DagContext, number: int) -> int:
+        return number
+
+    dag = Dag()
+    dag.node(local) >> dag.node(with_context)
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as executor,
+        pytest.raises(DagError) as caught,
+    ):
+        await DagRunner(dag, executor=executor).run()
+    text = str(caught.value)
+    assert "local: an executor finds functions by their name" in text
+    assert "with_context: the context 'ctx' cannot travel to an executor" in text
+    assert calls == []
+
+
+# --- concurrency ----------------------------------------------------------------------------
+
+
+async def test_a_limit_holds_for_nodes_inside_of_nodes_and_nothing_deadlocks() -> None:
+    running = most = 0
+    lock = threading.Lock()
+
+    def step(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.001)
+        with lock:
+            running -= 1
+        return number
+
+    def numbers() -> list[int]:
+        return list(range(10))
+
+    sub = Dag()
+    sub.node(numbers) >> sub.map(step)
+    dag = Dag()
+    for at in range(3):
+        dag.node(sub, f"sub{at}")
+    result = await DagRunner(dag, max_concurrency=2).run()
+    assert result.status == "completed"
+    assert most == 2
+
+
+async def test_a_chain_of_a_thousand_nodes_runs() -> None:
+    dag = Dag()
+    last = dag.node(one)
+    for at in range(999):
+        step = dag.node(inline(lambda number: number + 1), f"n{at}")
+        last >> step
+        last = step
+    assert (await dag()).outputs == {"n998": 1000}
