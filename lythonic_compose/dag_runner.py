@@ -125,12 +125,12 @@ class DagRunResult:
 class DagRunner:
     """Runs a graph, and tells `provenance` what happens.
 
-    Independent branches run concurrently, `max_concurrency` nodes at once at most, and a node
-    starts as soon as its inputs are there. Coroutine functions run on the loop, functions marked
-    with `@inline` as well; all others run in threads, or in `executor`, which gets their name and
-    plain values. `resources` fill parameters, and fields of a `DagContext`, of their name: a
-    context manager is entered once per run and left at its end. `progress` is called with each
-    event, on the loop.
+    Independent branches run concurrently, `max_concurrency` nodes at once at most (else any number,
+    of which 32 may be sync functions in threads), and a node starts as soon as its inputs are
+    there. Coroutine functions run on the loop, functions marked with `@inline` as well; all others
+    run in threads, or in `executor`, which gets their name and plain values. `resources` fill
+    parameters, and fields of a `DagContext`, of their name: a context manager is entered once per
+    run and left at its end. `progress` is called with each event, on the loop.
 
     Example:
         >>> runner = DagRunner(dag, provenance=DagProvenance("runs.db"))
@@ -552,7 +552,7 @@ def _check_travellers(plan: Plan) -> None:
                     f"{path}: the {binding.rule} {binding.param!r} cannot travel to an executor; "
                     f"{here}"
                 )
-        why = cannot_travel(function.target)
+        why = cannot_travel(function.traveller)
         if why is not None:
             problems.append(
                 f"{path}: an executor finds functions by their name, which does not lead to this "

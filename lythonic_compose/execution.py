@@ -12,7 +12,7 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -189,6 +189,8 @@ class Run:
         self._fences: dict[str, _Fence] = {}
         self._untold: list[Event] = []
         """What is told together with what happens next, so that both are one transaction."""
+        self._unkept: set[str] = set()
+        """The nodes that returned and could not be recorded."""
         self._telling = threading.Lock()
         self._tasks = 0
 
@@ -213,11 +215,16 @@ class Run:
             async with asyncio.TaskGroup() as group:
                 for label in ready:
                     self._begin_task(group, label)
+            self.status = self._outcome()
+            if self.tree.heard:
+                await self._tell(self._finished())
         except BaseException as error:
             # cancelled, or something broke that is not a node: the listener, for example
             cause = _only(error)
             cancelled = isinstance(cause, asyncio.CancelledError)
             if not begun and not cancelled:  # refused, so that there is nothing to end
+                raise
+            if cancelled and self.status != "running":  # after the end, which has been told
                 raise
             self.status = "failed"
             if cancelled:
@@ -227,14 +234,11 @@ class Run:
             if cause is error:
                 raise
             raise cause from None
+
+    def _outcome(self) -> RunStatus:
         if self.failed_node is not None:
-            self.status = "failed"
-        elif "pending" in self.statuses.values():
-            self.status = "paused"
-        else:
-            self.status = "completed"
-        if self.tree.heard:
-            await self._tell(self._finished())
+            return "failed"
+        return "paused" if "pending" in self.statuses.values() else "completed"
 
     def _beginning(self) -> list[Event]:
         at = self.tree.clock()
@@ -292,7 +296,7 @@ class Run:
         left = [
             node
             for label, node in self.plan.nodes.items()
-            if self.statuses[label] in open_ and await self._end(label)
+            if self.statuses[label] in open_ and (label in self._unkept or await self._end(label))
         ]
         status: Literal["pending", "cancelled"] = "pending" if paused else "cancelled"
         self.statuses.update({node.label: status for node in left})
@@ -426,10 +430,10 @@ class Run:
                 await self._tell(self._started(attempt))
             return await self._on_loop(attempt, lambda: target(*positional, **by_name))
         if tree.executor is not None:
-            executor = tree.executor
+            executor, traveller = tree.executor, node.function.traveller
             await self._tell(self._started(attempt))
             return await self._on_loop(
-                attempt, lambda: in_executor(executor, target, positional, by_name)
+                attempt, lambda: in_executor(executor, traveller, positional, by_name)
             )
         return await self._in_thread(attempt, lambda: target(*positional, **by_name))
 
@@ -515,6 +519,8 @@ class Run:
                     self._emit(event)
                 return "raised", event
             if isinstance(value, Awaitable):  # a plain function that hands out a coroutine
+                if fence.taken and isinstance(value, Coroutine):
+                    value.close()  # nobody will await it
                 return "await", value
             with fence.lock:
                 if fence.taken:
@@ -775,11 +781,18 @@ class Run:
         del self._untold[: len(untold)]
         events = (*untold, *events)
         if listener is not None and events:
-            if wait or not listener.blocking:
-                listener.emit(*events)
-            elif not listener.try_emit(*events):
-                self._untold[:0] = untold
-                return False
+            try:
+                if wait or not listener.blocking:
+                    listener.emit(*events)
+                elif not listener.try_emit(*events):
+                    self._untold[:0] = untold
+                    return False
+            except BaseException:
+                for event in untold:  # what was not kept has not completed
+                    if isinstance(event, NodeCompleted):
+                        self._unkept.add(event.node.label)
+                        self.statuses[event.node.label] = "running"
+                raise
         if self.tree.progress is not None:
             for event in events:
                 self.tree.pausing.on_loop(self._show, event)

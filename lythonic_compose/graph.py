@@ -32,6 +32,12 @@ class Function:
     """What is called, which may be a wrapper around it."""
     inline: bool
 
+    @property
+    def traveller(self) -> Callable[..., Any]:
+        """What is called in another process: of something registered, what its calls go to."""
+        target = self.target
+        return target.callable if isinstance(target, NamespaceNode) else target
+
 
 @dataclass(frozen=True, slots=True)
 class Once:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -61,11 +61,8 @@ async def until_told(
         grace.append(loop.call_later(GRACE_SECONDS, cut))
         pause()
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(heard, signal.Signals(number).name)
-
     try:
-        with _handled_by(handler):
+        with _handled(loop, heard):
             return await task
     finally:
         for timer in grace:
@@ -73,16 +70,38 @@ async def until_told(
 
 
 @contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Generator[None]:
-    before: dict[signal.Signals, Any] = {}
+def _handled(loop: asyncio.AbstractEventLoop, heard: Callable[[str], None]) -> Generator[None]:
+    standing = {each: signal.getsignal(each) for each in SIGNALS}
+    # None: not of Python's making, so that it could not be put back
+    mine = {
+        each: before
+        for each, before in standing.items()
+        if before is not None and before is not signal.SIG_IGN
+    }
+    waking = signal.set_wakeup_fd(-1)
     try:
-        for each in SIGNALS:
-            standing = signal.getsignal(each)
-            # None: not of Python's making, so that it could not be put back
-            if standing not in (None, signal.SIG_IGN):
-                before[each] = standing
-                signal.signal(each, handler)
+        for each in mine:
+            _handle(loop, each, heard)
         yield
     finally:
-        for each, standing in before.items():
-            signal.signal(each, standing)
+        for each, before in mine.items():
+            try:
+                loop.remove_signal_handler(each)
+            except NotImplementedError:
+                pass
+            signal.signal(each, before)
+        signal.set_wakeup_fd(waking)
+
+
+def _handle(
+    loop: asyncio.AbstractEventLoop, number: signal.Signals, heard: Callable[[str], None]
+) -> None:
+    try:
+        # wakes the loop, whichever thread the system interrupts
+        loop.add_signal_handler(number, heard, number.name)
+    except NotImplementedError:  # on Windows, where a loop is woken anyway
+
+        def handler(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(heard, number.name)
+
+        signal.signal(number, handler)

@@ -141,6 +141,8 @@ async def _no_task_left() -> AsyncIterator[None]:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """A thread that somebody forgot must not make the whole run wait for ever: fail and show it."""
+    if hasattr(config, "workerinput"):  # a worker waits for the others to end
+        return
     faulthandler.dump_traceback_later(30, exit=True, file=sys.__stderr__)

@@ -26,9 +26,8 @@ from lythonic_compose.values import Encoded, encode
 class Remembering:
     """Every event in the order of telling; `recall` makes runs of them."""
 
-    blocking = False
-
     def __init__(self) -> None:
+        self.blocking = False
         self.events: list[Event] = []
         self.payloads: dict[str, Encoded] = {}
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import itertools
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,9 @@ from lythonic_compose import (
     RunStarted,
     UnknownName,
     WiringError,
+    WrongKind,
     WrongRunState,
+    dag_factory,
     inline,
 )
 
@@ -594,3 +597,91 @@ async def test_the_same_dag_runs_many_times_at_once() -> None:
     results = await asyncio.gather(*(dag() for _ in range(20)))
     assert len({result.run_id for result in results}) == 20
     assert {result.outputs["text"] for result in results} == {"2"}
+
+
+# --- what a runner is made of -------------------------------------------------------------------
+
+
+async def test_a_runner_takes_a_factory_of_a_dag() -> None:
+    @dag_factory
+    def made() -> Dag:
+        dag = Dag()
+        dag.node(one)
+        return dag
+
+    assert (await DagRunner(made).run()).outputs == {"one": 1}
+
+
+def test_a_runner_of_something_else_is_refused() -> None:
+    with pytest.raises(WrongKind, match="DagRunner runs a Dag, got <built-in function print>"):
+        DagRunner(print)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", ["4", 2.0, True])
+def test_a_limit_is_a_whole_number(limit: Any) -> None:
+    with pytest.raises(WrongKind, match=re.escape(f"max_concurrency={limit!r}: a limit is a")):
+        DagRunner(Dag(), max_concurrency=limit)
+    with pytest.raises(WrongKind, match=re.escape(f"concurrency={limit!r}: a limit is a")):
+        Dag().map(one, concurrency=limit)
+
+
+def test_retries_and_timeouts_of_a_wrong_kind_are_refused_at_once() -> None:
+    with pytest.raises(WrongKind, match=r"one: retry=3: write retry=Retry\(3\)"):
+        Dag().node(one, retry=3)  # type: ignore[arg-type]
+    with pytest.raises(WrongKind, match="one: timeout='5': a timeout is seconds or a timedelta"):
+        Dag().node(one, timeout="5")  # type: ignore[arg-type]
+
+
+async def test_inputs_that_are_no_dict_are_told() -> None:
+    dag = Dag()
+    dag.node(one)
+    with pytest.raises(WrongKind, match="inputs are a dict by node"):
+        await DagRunner(dag).run([1])  # type: ignore[arg-type]
+
+
+async def test_a_node_inside_is_given_its_inputs_by_path() -> None:
+    def first(number: int) -> int:
+        return number
+
+    def second(number: int, by: int) -> int:
+        return number * by
+
+    inner = Dag()
+    inner.edge(inner.node(first), inner.node(second), param="number")
+    dag = Dag()
+    dag.map(inner, "all")
+    inputs: dict[str, Any] = {"number": [1, 2], "all/second": {"by": 3}}
+    assert (await dag(**inputs)).outputs == {"all": [3, 6]}
+
+
+async def test_a_function_inside_of_a_map_is_asked_for_by_the_label() -> None:
+    def plus_one(number: int) -> int:
+        return number + 1
+
+    dag = Dag()
+    dag.map(plus_one, "all")
+    result = await dag(number=[1])
+    assert result["all"] == [2]
+    with pytest.raises(UnknownName, match="plus_one runs inside of all; give the label"):
+        result[plus_one]
+
+
+async def test_one_runner_serves_many_loops_and_threads_at_once() -> None:
+    def start(number: int) -> list[int]:
+        return list(range(number))
+
+    async def double(number: int) -> int:
+        await asyncio.sleep(0)
+        return number * 2
+
+    dag = Dag()
+    dag.node(start) >> dag.map(double, concurrency=2) >> dag.node(sum, "total")
+    runner = DagRunner(dag)
+    here = [runner.run({"start": {"number": number}}) for number in range(20)]
+    there = [
+        asyncio.to_thread(runner.run_sync, {"start": {"number": number}}) for number in range(20)
+    ]
+    results = await asyncio.gather(*here, *there)
+    totals = [result.outputs["total"] for result in results]
+    assert totals == [number * (number - 1) for number in range(20)] * 2
+    assert len({result.run_id for result in results}) == 40

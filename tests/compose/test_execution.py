@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 import logging
 import multiprocessing
 import os
 import threading
 import time
+import tracemalloc
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -25,8 +27,11 @@ from lythonic_compose import (
     LogContext,
     NodeExpanded,
     NodeFailed,
+    NodesEnded,
     NodeStarted,
     Retry,
+    RunFinished,
+    UnknownName,
     inline,
 )
 
@@ -591,3 +596,355 @@ async def test_a_chain_of_a_thousand_nodes_runs() -> None:
         last >> step
         last = step
     assert (await dag()).outputs == {"n998": 1000}
+
+
+async def test_an_override_of_a_map_needs_nothing_of_what_is_inside() -> None:
+    def numbers() -> list[int]:
+        return [1, 2]
+
+    def times(number: int, by: int = 1) -> int:
+        return number * by
+
+    def first(number: int) -> int:
+        return number
+
+    def second(number: int, by: int) -> int:
+        return number * by
+
+    inner = Dag()
+    inner.edge(inner.node(first), inner.node(second), param="number")
+    dag = Dag()
+    dag.node(numbers) >> dag.map(inner, "all") >> dag.node(sum, "total")
+    runner = DagRunner(dag)
+    with pytest.raises(DagError, match="the input 'by' of all/second is missing"):
+        await runner.run()
+    assert (await runner.run(overrides={"all": [5, 6]})).outputs == {"total": 11}
+
+
+async def test_nodes_are_overridden_by_their_function_too() -> None:
+    dag = Dag()
+    dag.node(one) >> dag.node(plus_one)
+    result = await DagRunner(dag).run(overrides={one: 41})
+    assert result.outputs == {"plus_one": 42}
+    assert result.node_statuses == {"one": "skipped", "plus_one": "completed"}
+    with pytest.raises(UnknownName, match="no node 'on'; did you mean 'one'"):
+        await DagRunner(dag).run(overrides={"on": 1})
+
+
+# --- what nodes may do to their run -----------------------------------------------------------
+
+
+class Abort(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError, Abort])
+@pytest.mark.parametrize("where", ["thread", "loop", "inline"])
+async def test_exceptions_of_every_kind_fail_their_node(
+    where: str, kind: type[BaseException]
+) -> None:
+    def plain() -> int:
+        raise kind("on purpose")
+
+    async def on_loop() -> int:
+        raise kind("on purpose")
+
+    dag = Dag()
+    dag.node({"thread": plain, "loop": on_loop, "inline": inline(plain)}[where], "step")
+    dag.node(one)
+    result = await dag()
+    assert result.node_statuses == {"step": "failed", "one": "completed"}
+    assert result.error == f"{kind.__name__}: on purpose"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
+async def test_in_a_thread_these_are_the_nodes_own(kind: type[BaseException]) -> None:
+    def step() -> int:
+        raise kind("on purpose")
+
+    dag = Dag()
+    dag.node(step)
+    assert (await dag()).error == f"{kind.__name__}: on purpose"
+
+
+def test_a_keyboard_interrupt_on_the_loop_ends_the_run() -> None:
+    async def step() -> int:
+        raise KeyboardInterrupt
+
+    dag = Dag()
+    dag.node(step)
+    listening = Listening()
+    with pytest.raises(KeyboardInterrupt):
+        DagRunner(dag, listening).run_sync()
+    assert [event.status for event in listening.of(RunFinished)] == ["failed"]
+
+
+async def test_an_exception_that_takes_no_notes_is_told_without() -> None:
+    def odd(number: int) -> int:
+        error = ValueError("odd")
+        error.__notes__ = 3  # type: ignore[assignment]
+        raise error
+
+    dag = Dag()
+    dag.map(odd)
+    assert (await dag(number=[1])).error == "ValueError: odd"
+
+
+async def test_an_exception_that_many_elements_share_is_told_of_few() -> None:
+    shared = ValueError("the same")
+
+    async def step(number: int) -> int:
+        raise shared
+
+    dag = Dag()
+    dag.map(step, on_error="collect")
+    result = await dag(number=list(range(300)))
+    assert {failed.error for failed in result.outputs["step"]} == {shared}
+    assert len(shared.__notes__) == 10
+
+
+async def test_a_node_on_the_loop_that_never_lets_go_is_too_slow_as_well() -> None:
+    @inline
+    def busy() -> int:
+        end = time.monotonic() + 0.02
+        while time.monotonic() < end:
+            pass
+        return 1
+
+    dag = Dag()
+    dag.node(busy, timeout=0.01)
+    assert (await dag()).error == "TimeoutError: busy took longer than its timeout of 0.01 s"
+
+
+async def test_nothing_begins_behind_a_node_that_ignores_its_cancellation() -> None:
+    begun = asyncio.Event()
+    calls: list[str] = []
+
+    async def stubborn() -> int:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            calls.append("ignored")
+        return 1
+
+    async def after(number: int) -> int:
+        calls.append("after")
+        return number
+
+    dag = Dag()
+    dag.node(stubborn) >> dag.node(after)
+    listening = Listening()
+    running = asyncio.ensure_future(DagRunner(dag, listening).run())
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert calls == ["ignored"]
+    (finished,) = listening.of(RunFinished)
+    assert finished.status == "cancelled"
+
+
+async def test_a_node_that_waits_for_its_next_attempt_is_cancelled_with_its_run() -> None:
+    failed = asyncio.Event()
+
+    class Telling(Listening):
+        def emit(self, *events: Event) -> None:
+            super().emit(*events)
+            if any(isinstance(event, AttemptFailed) for event in events):
+                failed.set()
+
+    async def step() -> int:
+        raise OSError
+
+    dag = Dag()
+    dag.node(step, retry=Retry(2, backoff=60))
+    listening = Telling()
+    running = asyncio.ensure_future(DagRunner(dag, listening).run())
+    await failed.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    (ended,) = listening.of(NodesEnded)
+    assert ([node.label for node in ended.nodes], ended.status) == (["step"], "cancelled")
+
+
+# --- size ---------------------------------------------------------------------------------------
+
+
+async def test_a_long_map_has_few_tasks_and_little_memory_at_a_time() -> None:
+    most = 0
+
+    async def step(number: int) -> int:
+        nonlocal most
+        if number % 500 == 0:
+            most = max(most, len(asyncio.all_tasks()))
+        await asyncio.sleep(0)
+        return number
+
+    dag = Dag()
+    dag.map(step, concurrency=8)
+    numbers = list(range(3_000))
+    runner = DagRunner(dag)
+    await runner.run({"step": {"number": [1]}})
+    tracemalloc.start()
+    try:
+        result = await runner.run({"step": {"number": numbers}})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert result.outputs == {"step": numbers}
+    assert most <= 2 * 8 + 3
+    assert peak / len(numbers) < 400  # bytes
+
+
+async def test_thousands_of_elements_at_once_run() -> None:
+    async def step(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    dag = Dag()
+    dag.map(step)
+    numbers = list(range(2_000))
+    assert (await dag(number=numbers)).outputs == {"step": numbers}
+
+
+async def test_a_hundred_dags_inside_each_other_run_and_are_drawn() -> None:
+    inner = Dag()
+    inner.node(plus_one)
+    for number in range(100):
+        outer = Dag()
+        outer.node(inner, f"level{number}")
+        inner = outer
+    assert (await inner(number=1)).outputs == {"level99": 2}
+    assert "level99" in inner.draw()
+    assert "level0" in inner.explain()
+    assert "plus_one" in inner.to_mermaid()
+
+
+async def test_a_fan_out_of_two_thousand_runs() -> None:
+    dag = Dag()
+    start = dag.node(inline(one), "start")
+    end = dag.node(total)
+    for number in range(2_000):
+        start >> dag.node(inline_plus_one, f"n{number}") >> end
+    assert (await dag()).outputs == {"total": 4_000}
+
+
+@inline
+def inline_plus_one(number: int) -> int:
+    return number + 1
+
+
+@inline
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+# --- resources ------------------------------------------------------------------------------------
+
+
+async def test_what_a_contextmanager_made_is_entered_anew_for_each_run() -> None:
+    opened: list[str] = []
+
+    @contextmanager
+    def opening(name: str) -> Iterator[str]:
+        opened.append(name)
+        yield name
+        opened.append(f"{name} closed")
+
+    @asynccontextmanager
+    async def opening_async(name: str) -> AsyncGenerator[str]:
+        opened.append(name)
+        yield name
+
+    def step(client: str, pool: str) -> str:
+        return client + pool
+
+    dag = Dag()
+    dag.node(step)
+    runner = DagRunner(dag, resources={"client": opening("a"), "pool": opening_async("b")})
+    for _ in range(2):
+        assert (await runner.run()).outputs == {"step": "ab"}
+    assert opened == ["a", "b", "a closed"] * 2
+
+
+async def test_a_resource_that_cannot_be_opened_or_closed_is_told_to_whoever_runs() -> None:
+    class Broken:
+        def __init__(self, at: str) -> None:
+            self.at = at
+
+        def __enter__(self) -> str:
+            if self.at == "open":
+                raise OSError("cannot open")
+            return "client"
+
+        def __exit__(self, *_: object) -> None:
+            raise OSError("cannot close")
+
+    def step(client: str) -> str:
+        return client
+
+    dag = Dag()
+    dag.node(step)
+    listening = Listening()
+    with pytest.raises(OSError, match="cannot open"):
+        await DagRunner(dag, listening, resources={"client": Broken("open")}).run()
+    assert not listening.events
+    with pytest.raises(OSError, match="cannot close"):
+        await DagRunner(dag, listening, resources={"client": Broken("close")}).run()
+    assert [event.status for event in listening.of(RunFinished)] == ["completed"]
+
+
+class MarketContext(DagContext):
+    client: str
+    currency: str = "EUR"
+
+
+async def test_a_field_of_a_context_that_nothing_fills_is_told_before_the_run() -> None:
+    def step(ctx: MarketContext) -> str:
+        return ctx.client + ctx.currency
+
+    dag = Dag()
+    dag.node(step)
+    message = "step takes a MarketContext, whose field 'client' is not filled; give resources="
+    with pytest.raises(DagError, match=message):
+        await dag()
+    runner = DagRunner(dag, resources={"client": "c"})
+    assert (await runner.run()).outputs == {"step": "cEUR"}
+
+
+async def test_progress_that_cancels_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def progress(event: Event) -> None:
+        raise asyncio.CancelledError
+
+    dag = Dag()
+    dag.node(one)
+    assert (await DagRunner(dag, progress=progress).run()).outputs == {"one": 1}
+    assert len(caplog.records) == 1
+
+
+async def test_a_coroutine_that_is_handed_out_too_late_is_closed() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def never() -> int:
+        return 1
+
+    handed = never()
+
+    def step() -> Any:
+        begun.set()
+        go_on.wait(10)
+        return handed
+
+    dag = Dag()
+    dag.node(step)
+    running = asyncio.ensure_future(dag())
+    await asyncio.to_thread(begun.wait, 10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    go_on.set()
+    async with asyncio.timeout(10):
+        while inspect.getcoroutinestate(handed) != inspect.CORO_CLOSED:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)

@@ -314,3 +314,26 @@ def test_checking_an_iterator_does_not_consume_it() -> None:
 )
 def test_an_annotation_is_shown_as_a_person_writes_it(annotation: Any, text: str) -> None:
     assert text in shown(annotation)
+
+
+def test_a_tuple_of_any_length_is_none_of_a_certain_length() -> None:
+    assert not fits(tuple[int, ...], tuple[int, int])
+    assert not fits(tuple[str, ...], tuple[str])
+    assert fits(tuple[bool, ...], tuple[int, ...])
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (int | str, True),
+        (list[int | None], [True, None]),
+        (list[int] | str, [True]),
+        (dict[str, tuple[int, ...]], {"a": (True, 1)}),
+    ],
+)
+def test_a_bool_is_an_int_inside_of_unions_and_collections(annotation: Any, value: Any) -> None:
+    assert Check(annotation).complaint(value) is None
+
+
+def test_a_bool_is_still_no_text() -> None:
+    assert Check(tuple[int, str]).complaint((True, True)) is not None

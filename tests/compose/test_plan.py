@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lythonic_compose import Dag, DagError
+from lythonic_compose import Dag, DagContext, DagError
 from lythonic_compose.signature import MISSING
 
 UserId = NewType("UserId", int)
@@ -465,3 +465,67 @@ def test_a_chain_is_wired_step_by_step(kinds: list[type]) -> None:
         previous = node
 
     assert [node.label for node in dag.topological_order()] == [f"n{n}" for n in range(len(kinds))]
+
+
+# --- what neither edges nor callers give --------------------------------------------------------
+
+
+def test_a_context_stands_first_or_is_told() -> None:
+    def step(number: int, ctx: DagContext) -> int:
+        return number
+
+    dag = Dag()
+    dag.node(step)
+    assert problems(dag) == (
+        "step.ctx: a DagContext is only given to the first parameter; move it there"
+    )
+
+
+def test_an_edge_to_the_context_or_to_a_resource_is_told() -> None:
+    def one() -> int:
+        return 1
+
+    def step(ctx: DagContext, client: int) -> int:
+        return client
+
+    dag = Dag()
+    dag.node(one) >> dag.node(step)
+    dag.edge(one, step, param="ctx")
+    assert "the parameter 'ctx', which gets the context; name another" in problems(dag)
+    dag = Dag()
+    dag.node(one) >> dag.node(step)
+    dag.edge(one, step, param="client")
+    dag.validate()
+    with pytest.raises(DagError, match="the parameter 'client', which gets the resource; name"):
+        dag.plan(frozenset({"client"}))
+
+
+def test_a_dict_that_is_called_like_a_parameter_of_a_dag_inside_is_not_taken_apart() -> None:
+    def options() -> dict[str, int]:
+        return {"number": 1}
+
+    def step(options: dict[str, int], number: int) -> int:
+        return number
+
+    inner = Dag()
+    inner.node(step)
+    dag = Dag()
+    dag.node(options) >> dag.node(inner, "inner")
+    assert dag.run_sync(number=3).outputs == {"inner": 3}
+    assert list(dag.inputs()) == ["number"]
+
+
+def test_a_dict_that_only_comes_first_is_not_taken_apart() -> None:
+    def options() -> dict[str, int]:
+        return {"one": 1, "two": 2}
+
+    def step(one: int, two: int) -> int:
+        return one + two
+
+    inner = Dag()
+    inner.node(step)
+    dag = Dag()
+    dag.node(options) >> dag.node(inner, "inner")
+    assert dag.run_sync().outputs == {"inner": 3}
+    dag.edge("options", "inner", order_only=True)
+    assert list(dag.inputs()) == ["one", "two"]

@@ -60,6 +60,8 @@ class Case:
     after: int
     """So many events."""
     most: int | None
+    busy: bool = False
+    """Whether whoever listens has to wait now and then."""
 
 
 class World:
@@ -184,6 +186,7 @@ def cases(draw: st.DrawFn) -> Case:
         draw(st.sampled_from(["nothing", "cancel", "pause"])),
         draw(st.integers(1, 30)),
         draw(st.sampled_from([None, None, 1, 2])),
+        draw(st.booleans()),
     )
 
 
@@ -291,13 +294,23 @@ class Story:
 class Acting(Remembering):
     """Remembers, and does something after so many events."""
 
-    def __init__(self, after: int, act: Callable[[], None]) -> None:
+    def __init__(self, after: int, act: Callable[[], None], busy: bool) -> None:
         super().__init__()
+        self.blocking = busy
+        self.asked = 0
         self.after = after
         self.act = act
         self.loop = asyncio.get_running_loop()
 
+    def try_emit(self, *events: Event) -> bool:
+        self.asked += 1
+        if self.asked % 2:
+            self.emit(*events)
+        return self.asked % 2 == 1
+
     def emit(self, *events: Event) -> None:
+        if self.blocking and threading.current_thread() is not threading.main_thread():
+            threading.Event().wait(0.0005)
         before = len(self.events)
         super().emit(*events)
         if before < self.after <= len(self.events):
@@ -323,7 +336,7 @@ async def lived_through(case: Case) -> None:
         elif case.act == "pause":
             runner.pause()
 
-    heard = Acting(case.after, act)
+    heard = Acting(case.after, act, case.busy)
     shown: list[Event] = []
     runner = DagRunner(dag, heard, max_concurrency=case.most, progress=shown.append)
     running = asyncio.ensure_future(runner.run(inputs_of(case)))
@@ -371,6 +384,12 @@ async def lived_through(case: Case) -> None:
 A_MAP = Step((Work("thread", 2, "ok"), Work("thread", 0, "fail")), "map", "fail", ())
 
 
+SMALL = Step((Work("thread", 0, "ok"),), "function", "fail", ())
+INLINE = Step((Work("inline", 0, "ok"),), "function", "fail", ())
+
+
+# the start of the run is told by a thread, and must not be overtaken by what is told on the loop
+@example(Case((SMALL, INLINE), "nothing", 1, None, busy=True))
 @example(Case((A_MAP,), "cancel", 4, None))
 @example(Case((Step((Work("loop", 1, "flaky"),), "function", "fail", ()),), "cancel", 3, None))
 @settings(max_examples=max(150, settings().max_examples))
