@@ -21,6 +21,7 @@ from .context import context_class, current_initiator, fields_of, tenant_of
 from .errors import (
     CodeChanged,
     DagError,
+    DagPause,
     RunFailed,
     RunNotFound,
     UnknownName,
@@ -35,8 +36,20 @@ from .marks import is_dag_factory
 from .plan import NodePlan, Plan, Planned, part_of
 from .recall import Memory, OldRun
 from .resume import Kept, behind, changed_here, changed_nodes, kept_of, old_inputs
+from .retry import Retry
 from .stopping import can_be_told, until_told
 from .wiring import Given, inputs_of
+
+__all__ = [
+    "CodeChanged",
+    "DagPause",
+    "DagRunResult",
+    "DagRunner",
+    "OnChange",
+    "Progress",
+    "Retry",
+    "utc_now",
+]
 
 T = TypeVar("T")
 

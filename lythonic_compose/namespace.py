@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._inline import inline
+from .composite import Failed
 from .config import NsCacheConfig, NsFragmentConfig, NsNodeConfig
 from .context import DagContext
 from .dag import Dag
@@ -12,6 +13,7 @@ from .marks import dag_factory, mount_required, mountable, nsnode, require_cache
 from .refs import GlobalRef, NsRef
 from .refs import parse_nsref as _parse_nsref
 from .registry import Namespace, NamespaceFragment, NamespaceNode
+from .retry import Retry
 from .signature import Method
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "DagContext",
     "DagRunResult",
     "DagRunner",
+    "Failed",
     "GlobalRef",
     "Method",
     "Namespace",
@@ -29,6 +32,7 @@ __all__ = [
     "NsFragmentConfig",
     "NsNodeConfig",
     "NsRef",
+    "Retry",
     "_parse_nsref",
     "dag_factory",
     "inline",

@@ -10,6 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from ..config import NsCacheConfig
 from ..errors import (
     CacheError,
     CacheRefreshPushback,
@@ -28,6 +29,7 @@ __all__ = [
     "CacheRefreshSuppressed",
     "CacheStats",
     "Cached",
+    "NsCacheConfig",
     "UnknownCacheKey",
     "cached",
     "mount_cached",

@@ -8,6 +8,7 @@ is removed. `store` is the face of all of them.
 
 from __future__ import annotations
 
+from ..context import initiated_by
 from ..values import json_default, safe_json_dumps
 from .retention import Pruned
 from .store import DagProvenance, NullProvenance, Provenance
@@ -41,6 +42,7 @@ __all__ = [
     "RowOrigin",
     "RunIO",
     "StoreMeta",
+    "initiated_by",
     "json_default",
     "safe_json_dumps",
 ]
