@@ -3,13 +3,14 @@
 Nothing here knows how the steps are wired: each is a plain function and can be called as one.
 """
 
+import csv
 import hashlib
 import re
 from base64 import urlsafe_b64encode
 from importlib.metadata import Distribution as Metadata
-from importlib.metadata import PackagePath, distributions
+from importlib.metadata import distributions
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from pydantic import BaseModel, Field
 
@@ -132,7 +133,7 @@ def audit(name: str, version: str, files: int, modified: float) -> Audit:
         summary=str(said.get("summary", "")),
         licence=_licence(said),
         needs=[parse_requirement(text) for text in found.requires or ()],
-        files=[_seen(file) for file in found.files or () if file.suffix != ".pyc"],
+        files=[_seen(file) for file in _recorded(found) if not file.path.endswith(".pyc")],
     )
 
 
@@ -241,25 +242,39 @@ def _reached(needs: dict[str, set[str]], start: set[str]) -> set[str]:
 # --- reading files --------------------------------------------------------------------------
 
 
+class Recorded(NamedTuple):
+    path: str
+    """As RECORD writes it."""
+    place: Path
+    hash: str
+    """Like sha256=…, or empty."""
+
+
+def _recorded(found: Metadata) -> list[Recorded]:
+    """What RECORD lists; `Distribution.files` leaves out what is gone, from Python 3.12 on."""
+    rows = csv.reader((found.read_text("RECORD") or "").splitlines())
+    return [Recorded(path, Path(str(found.locate_file(path))), hashed) for path, hashed, *_ in rows]
+
+
 def _stamped(name: str, found: Metadata) -> Installed:
-    paths = [Path(str(file.locate())) for file in found.files or ()]
-    times = [path.stat().st_mtime for path in paths if path.is_file()]
+    places = [file.place for file in _recorded(found)]
+    times = [place.stat().st_mtime for place in places if place.is_file()]
     return Installed(
         name=name, version=found.version, files=len(times), modified=max(times, default=0.0)
     )
 
 
-def _seen(file: PackagePath) -> Seen:
-    path = Path(str(file.locate()))
-    if not path.is_file():
-        return Seen(path=str(file), size=0, state="missing")
-    content = path.read_bytes()
+def _seen(file: Recorded) -> Seen:
+    if not file.place.is_file():
+        return Seen(path=file.path, size=0, state="missing")
+    content = file.place.read_bytes()
     state: State = "unchecked"  # RECORD has no hash of itself
-    if file.hash is not None:
-        digest = hashlib.new(file.hash.mode, content).digest()
-        same = urlsafe_b64encode(digest).rstrip(b"=").decode() == file.hash.value
+    if file.hash:
+        mode, _, value = file.hash.partition("=")
+        digest = hashlib.new(mode, content).digest()
+        same = urlsafe_b64encode(digest).rstrip(b"=").decode() == value
         state = "intact" if same else "changed"
-    return Seen(path=str(file), size=len(content), state=state)
+    return Seen(path=file.path, size=len(content), state=state)
 
 
 # --- reading metadata -----------------------------------------------------------------------

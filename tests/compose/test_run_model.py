@@ -392,7 +392,7 @@ INLINE = Step((Work("inline", 0, "ok"),), "function", "fail", ())
 @example(Case((SMALL, INLINE), "nothing", 1, None, busy=True))
 @example(Case((A_MAP,), "cancel", 4, None))
 @example(Case((Step((Work("loop", 1, "flaky"),), "function", "fail", ()),), "cancel", 3, None))
-@settings(max_examples=max(150, settings().max_examples))
+@settings(max_examples=max(100, settings().max_examples))
 @given(cases())
 def test_what_is_told_of_a_run_makes_sense_and_a_restart_completes_it(case: Case) -> None:
     asyncio.run(lived_through(case))
