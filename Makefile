@@ -21,20 +21,20 @@ $(BIN)/python:
 		|| { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.stamp-core: pyproject.toml | $(BIN)/python
+$(VENV)/.stamp-demo: pyproject.toml | $(BIN)/python
 	@echo "installing lythonic-state into $(VENV)"
-	@$(PIP) install -e .
+	@$(PIP) install -e '.[engine]'
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
 	@echo "installing lythonic-state and its development tools into $(VENV)"
 	@$(PIP) install -e '.[dev,postgres,engine]'
-	@touch $@ $(VENV)/.stamp-core
+	@touch $@ $(VENV)/.stamp-demo
 
 $(VENV)/.stamp-docs: pyproject.toml | $(BIN)/python
 	@echo "installing lythonic-state and its documentation tools into $(VENV)"
 	@$(PIP) install -e '.[docs]'
-	@touch $@ $(VENV)/.stamp-core
+	@touch $@
 
 check: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check --quiet .
@@ -48,7 +48,7 @@ check: $(VENV)/.stamp-dev
 test: check
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
-demo: $(VENV)/.stamp-core
+demo: $(VENV)/.stamp-demo
 	@$(BIN)/python -m examples.environment_audit
 
 docs: $(VENV)/.stamp-docs
