@@ -1004,13 +1004,18 @@ class Compiler:
             return f"{written} {sign} %s::jsonb"
         return f"lythonic_json({written}) {sign} ?"
 
-    def _json_at(self, node: JsonPath, last: str = "->") -> str:
+    def _json_at(self, node: JsonPath) -> str:
         """PostgreSQL: the value inside. A str key is of an object only, an int of an array only."""
         written = self.expression(node.column)
-        for number, key in enumerate(node.path, 1):
-            sign = last if number == len(node.path) else "->"
-            written += f" {sign} %s::{'int' if isinstance(key, int) else 'text'}"
-            self.params.append(key)
+        for key in node.path:
+            if isinstance(key, int):
+                # `->` would take a scalar for an array of one element
+                place = str(key) if key >= 0 else f"last - {-key - 1}"
+                written = f"jsonb_path_query_first({written}, %s::jsonpath, '{{}}', true)"
+                self.params.append(f"strict $[{place}]")
+            else:
+                written += " -> %s::text"
+                self.params.append(key)
         return f"({written})"
 
     def _json_arguments(self, node: JsonPath) -> str:
@@ -1028,7 +1033,7 @@ class Compiler:
 
     def _json_text(self, node: JsonPath) -> str:
         if self.dialect.name == "postgres":
-            return f'{self._json_at(node, "->>")} COLLATE "C"'
+            return f"({self._json_at(node)} #>> '{{}}') COLLATE \"C\""
         return f"json_extract({self._json_arguments(node)})"
 
     def _json_is(self, node: JsonPath, kind: type) -> str:

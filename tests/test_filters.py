@@ -513,6 +513,36 @@ def test_a_cached_statement_is_the_one_that_would_be_written_anew() -> None:
     check()
 
 
+@pytest.mark.parametrize(
+    ("meta", "path", "found"),
+    [
+        ({"a": True}, ("a", 0), None),
+        ({"a": 7}, ("a", 0), None),
+        ({"a": [7, 8]}, ("a", 0), 7),
+        ({"a": [7, 8]}, ("a", -1), 8),
+        ({"a": [7, 8]}, ("a", -2), 7),
+        ({"a": [7, 8]}, ("a", 2), None),
+        ({"a": [7, 8]}, ("a", -3), None),
+        ({"a": {"0": 7}}, ("a", 0), None),
+        ({"a": [[1], [2, 3]]}, ("a", 1, 1), 3),
+    ],
+)
+def test_a_number_in_a_path_is_the_place_in_an_array_and_in_nothing_else(
+    conn: Any, meta: dict[str, Any], path: tuple[str | int, ...], found: int | None
+) -> None:
+    try:
+        book = Book(title="x", year=2000, meta=meta).save(conn)
+        there: Any = col(Book.meta)
+        for key in path:
+            there = there[key]
+        key = Book.book_id == book.book_id
+        assert Book.exists(conn, key & there.is_null()) is (found is None)
+        if found is not None:
+            assert Book.exists(conn, key & (there == found))
+    finally:
+        conn.rollback()
+
+
 def test_equality_of_a_json_column_is_the_same_when_asked_twice(conn: Any) -> None:
     try:
         Book(title="a", year=1, meta={"b": 1, "a": [1.0, {"d": 1, "c": 2}]}).save(conn)
