@@ -22,8 +22,18 @@ _TOKEN = re.compile(r"[^\[\],|]+|[\[\],|]")
 
 
 def class_name(kind: type) -> str:
-    """A class as "module:qualname"."""
-    return f"{kind.__module__}:{kind.__qualname__}"
+    """A class as "module:qualname", by the module that it is imported from: "pathlib:Path"."""
+    module = kind.__module__
+    outer, _, last = module.rpartition(".")
+    # where a library keeps it ("pathlib._local") changes with its version
+    while last.startswith("_") and _shows(outer, kind):
+        module = outer
+        outer, _, last = module.rpartition(".")
+    return f"{module}:{kind.__qualname__}"
+
+
+def _shows(module: str, kind: type) -> bool:
+    return getattr(sys.modules.get(module), kind.__qualname__, None) is kind
 
 
 def type_name(annotation: Any) -> str | None:

@@ -1,7 +1,10 @@
 """Types as text, and types found by it."""
 
+import sys
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, NewType, TypedDict, TypeVar
 from uuid import UUID
 
@@ -94,3 +97,18 @@ def test_what_cannot_be_imported_has_no_name() -> None:
 def test_a_name_of_no_type_is_an_error_that_shows_it(name: str) -> None:
     with pytest.raises(LookupError):
         named_type(name)
+
+
+def test_a_class_is_named_by_the_module_that_it_is_imported_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown, kept, hidden = (ModuleType(name) for name in ("shown", "shown._kept", "hidden._kept"))
+    for module in (shown, kept, hidden):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    one = type("One", (), {"__module__": "shown._kept"})
+    other = type("Other", (), {"__module__": "hidden._kept"})
+    vars(kept)["One"] = vars(shown)["One"] = one
+    vars(hidden)["Other"] = other
+    assert type_name(one) == "shown:One"
+    assert type_name(other) == "hidden._kept:Other"
+    assert type_name(Path) == "pathlib:Path"
