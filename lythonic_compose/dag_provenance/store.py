@@ -15,7 +15,7 @@ from os import PathLike, fspath
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from lythonic_state import AsyncConnection, Opener, SyncConnection, UserCtx
+from lythonic_state import AsyncConnection, Opener, SchemaError, SyncConnection, UserCtx
 
 from ..dag_runner import utc_now
 from ..events import (
@@ -392,7 +392,8 @@ class DagProvenance(Provenance):
 
     Raises:
         DatabaseError: the file is no database, or cannot be opened.
-        SchemaError: the database has tables of these names and another shape.
+        MigrationError: the database has tables of these names and of a shape that cannot be brought
+            to this version's by adding to it; nothing was changed.
         ValueError: `durability` is neither "node" nor "run".
     """
 
@@ -497,7 +498,11 @@ class DagProvenance(Provenance):
 
 
 def _prepare(conn: SyncConnection) -> None:
-    SCHEMA.create_tables(conn)
+    try:
+        SCHEMA.create_tables(conn)
+    except SchemaError:  # of an older version, as a rule
+        conn.rollback()
+        SCHEMA.migrate(conn)
     version = StoreMeta(name="version", value=str(STORE_VERSION))
     StoreMeta.insert_many(conn, [version], on_conflict="ignore")
     cast(Any, conn).commit()

@@ -30,7 +30,13 @@ from lythonic_compose import (
 )
 from lythonic_compose.dag_provenance import SCHEMA
 from lythonic_compose.dag_provenance import writer as writer_room
-from lythonic_state import ConstraintViolation, DatabaseError, children, count_statements
+from lythonic_state import (
+    ConstraintViolation,
+    DatabaseError,
+    MigrationError,
+    children,
+    count_statements,
+)
 
 
 def one() -> int:
@@ -440,3 +446,65 @@ async def test_a_null_provenance_takes_everything_and_keeps_nothing() -> None:
         assert result.status == "completed"
         assert store.get_run(result.run_id) is None
         assert store.get_recent_runs() == store.get_node_executions("r1") == []
+
+
+# --- stores of other versions ---------------------------------------------------------------
+
+
+def add_one(x: int) -> int:
+    return x + 1
+
+
+def kept_run(path: Path) -> str:
+    dag = Dag()
+    dag.node(add_one)
+    with DagProvenance(path) as store:
+        return DagRunner(dag, store).run_sync({"add_one": {"x": 1}}).run_id
+
+
+def changed_by(path: Path, *statements: str) -> None:
+    plain = sqlite3.connect(path)
+    try:
+        for statement in statements:
+            plain.execute(statement)
+        plain.commit()
+    finally:
+        plain.close()
+
+
+def test_a_store_that_lacks_what_came_later_is_migrated_and_keeps_its_runs(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    before = kept_run(path)
+    changed_by(
+        path,
+        "ALTER TABLE node_attempts DROP COLUMN again_at",
+        "ALTER TABLE dag_runs DROP COLUMN fence",
+        "DROP TABLE row_origins",
+    )
+
+    after = kept_run(path)
+
+    with DagProvenance(path) as store:
+        assert {run.run_id for run in store.get_recent_runs()} == {before, after}
+        assert store.get_node_output(before, "add_one") == "2"
+        with store.open() as conn:
+            assert SCHEMA.diff(conn) == []
+
+
+def test_a_store_of_a_shape_that_nothing_can_be_added_to_is_refused_unchanged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "runs.db"
+    run_id = kept_run(path)
+    changed_by(path, "ALTER TABLE dag_runs ADD COLUMN somebody_elses TEXT")
+
+    with pytest.raises(MigrationError, match="somebody_elses"):
+        DagProvenance(path)
+
+    plain = sqlite3.connect(path)
+    try:
+        assert plain.execute("SELECT run_id, somebody_elses FROM dag_runs").fetchall() == [
+            (run_id, None)
+        ]
+    finally:
+        plain.close()
