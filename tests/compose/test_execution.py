@@ -32,6 +32,7 @@ from lythonic_compose import (
     Retry,
     RunFinished,
     UnknownName,
+    call,
     inline,
 )
 
@@ -179,28 +180,30 @@ async def test_a_node_that_takes_too_long_fails() -> None:
     release.set()
 
 
-async def test_the_late_result_of_a_thread_is_fenced_off() -> None:
-    release, done = threading.Event(), threading.Event()
-    calls: list[int] = []
+@pytest.mark.parametrize("late", ["returns", "raises"])
+async def test_the_late_end_of_a_thread_is_fenced_off(late: str) -> None:
+    release = threading.Event()
+    workers: list[threading.Thread] = []
 
     def slow_at_first() -> int:
-        calls.append(1)
-        number = len(calls)
-        if number == 1:
+        workers.append(threading.current_thread())
+        if len(workers) == 1:
             release.wait(10)
-            done.set()
-        return number
+            if late == "raises":
+                raise LookupError("nobody asks any more")
+        return len(workers)
 
     listening = Listening()
     dag = Dag()
     dag.node(slow_at_first, "step", timeout=0.05, retry=Retry(2))
     result = await DagRunner(dag, listening).run()
     assert result.outputs == {"step": 2}
-    told = len(listening.events)
+    told = list(listening.events)
     release.set()
-    assert done.wait(10)
-    await asyncio.sleep(0.01)
-    assert len(listening.events) == told
+    async with asyncio.timeout(10):
+        while workers[0] not in call._THREADS._idle:  # noqa: ASYNC110 - a thread tells no loop
+            await asyncio.sleep(0.001)
+    assert listening.events == told
 
 
 async def test_a_timeout_of_the_function_itself_is_an_error_like_any() -> None:
