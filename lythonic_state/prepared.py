@@ -217,17 +217,8 @@ class PreparedUpdate(Prepared):
         return Statement(text, "count"), _Bound(table, dialect, columns), bound
 
 
-class PreparedDelete(Prepared):
-    """DELETE of rows where some fields are equal to what is given; the result is a count.
-
-    Example:
-        >>> forget = PreparedDelete(Entry, "account_id")
-        >>> deleted = perform(conn, forget(account_id=1))
-
-    Raises:
-        SchemaError: when it is first used: the model is scoped.
-        FilterError: when it is first used: there is no such field, or the condition is on JSON.
-    """
+class _Equal(Prepared):
+    """A statement on the rows whose fields are equal to what is given."""
 
     def __init__(self, model: type[BaseModel], *where: str) -> None:
         super().__init__(model)
@@ -240,12 +231,25 @@ class PreparedDelete(Prepared):
         statement, where = self._written.get(dialect.name) or self._made(dialect)
         return statement, where.equal_to(values)
 
+
+class PreparedDelete(_Equal):
+    """DELETE of rows where some fields are equal to what is given; the result is a count.
+
+    Example:
+        >>> forget = PreparedDelete(Entry, "account_id")
+        >>> deleted = perform(conn, forget(account_id=1))
+
+    Raises:
+        SchemaError: when it is first used: the model is scoped.
+        FilterError: when it is first used: there is no such field, or the condition is on JSON.
+    """
+
     def _write(self, table: Table, dialect: Dialect) -> tuple[Statement, _Bound]:
         where, bound = _condition(table, dialect, self._where, "PreparedDelete")
         return Statement(f"DELETE FROM {dialect.quote(table.name)}{where}", "count"), bound
 
 
-class PreparedSelect(Prepared, Generic[M]):
+class PreparedSelect(_Equal, Generic[M]):
     """SELECT of the models whose fields are equal to what is given; the result is a list.
 
     Example:
@@ -258,15 +262,7 @@ class PreparedSelect(Prepared, Generic[M]):
     """
 
     def __init__(self, model: type[M], *where: str) -> None:
-        super().__init__(model)
-        self._where = where
-
-    def __call__(self, **where: Any) -> Call:
-        return self, where
-
-    def step(self, dialect: Dialect, values: dict[str, Any]) -> Step:
-        statement, where = self._written.get(dialect.name) or self._made(dialect)
-        return statement, where.equal_to(values)
+        super().__init__(model, *where)
 
     def _write(self, table: Table, dialect: Dialect) -> tuple[Statement, _Bound]:
         where, bound = _condition(table, dialect, self._where, "PreparedSelect")
