@@ -11,6 +11,7 @@ the run is then restarted with the step mended.
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -53,8 +54,9 @@ def broken(saved: steps.Saved) -> dict[str, int]:
 def main(database: Path, breaks: bool = False) -> None:
     audit = cached(database.with_suffix(".cache.db"), min_ttl=1, max_ttl=7)(steps.audit)
     dag = build(audit, steps.count_licences)
+    print("A pipeline that audits this Python environment, and what feeds which parameter:\n")
     print(dag.draw(), end="\n\n")
-    print(dag.explain(), end="\n\n")
+    print(dag.explain(), end="\n\n", flush=True)  # before the progress, which goes to stderr
 
     hits = audit.stats().hits
     inputs = {"save": {"database": database}}
@@ -63,7 +65,8 @@ def main(database: Path, breaks: bool = False) -> None:
         if breaks:
             failing = DagRunner(build(audit, broken), provenance, progress=progress)
             failed = failing.run_sync(inputs, "examples:environment_audit")
-            print(f"\nfailed at {failed.failed_path}: {failed.error}\nrestarting it, mended\n")
+            print(f"\nfailed at {failed.failed_path}: {failed.error}")
+            print("restarting it, mended\n", flush=True)
             result = asyncio.run(runner.restart(failed.run_id))
         else:
             result = runner.run_sync(inputs, "examples:environment_audit")
@@ -128,6 +131,8 @@ def show_history(database: Path, run_id: str) -> None:
         [[each.path, took(each) // timedelta(milliseconds=1)] for each in audits[:3]],
     )
     print(f"all of this is in {database}: sqlite3 {database} 'SELECT * FROM dag_runs'")
+    print("a second run is answered from the cache; with --break a step fails and is restarted:")
+    print(f"{sys.executable} -m examples.environment_audit {database} --break")
 
 
 def took(run: DagRun) -> timedelta:
