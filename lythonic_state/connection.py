@@ -42,6 +42,7 @@ A = TypeVar("A")
 
 BUSY_TIMEOUT = 5.0
 Synchronous = Literal["OFF", "NORMAL", "FULL", "EXTRA"]
+SYNCHRONOUS: tuple[Synchronous, ...] = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
 class Opener(Generic[S, A]):
@@ -114,6 +115,10 @@ def open_sqlite_db(
     return Opener(lambda: _sqlite(options, commit), lambda: _aiosqlite(options, commit))
 
 
+def _no_such_mode(synchronous: Any) -> ValueError:
+    return ValueError(f"synchronous={synchronous!r} is unknown; use OFF, NORMAL, FULL or EXTRA")
+
+
 class _SqliteOptions:
     def __init__(
         self,
@@ -123,10 +128,8 @@ class _SqliteOptions:
         synchronous: Synchronous,
         autocheckpoint: int | None = None,
     ) -> None:
-        if synchronous not in ("OFF", "NORMAL", "FULL", "EXTRA"):
-            raise ValueError(
-                f"synchronous={synchronous!r} is unknown; use OFF, NORMAL, FULL or EXTRA"
-            )
+        if synchronous not in SYNCHRONOUS:
+            raise _no_such_mode(synchronous)
         self.path = path
         self.readonly = readonly
         self.busy_timeout = busy_timeout
@@ -208,6 +211,34 @@ def _checkpoint(dialect: Dialect) -> Op[int]:
         return 0
     _, pages, moved = yield _CHECKPOINT, ()
     return int(pages - moved)
+
+
+@overload
+def set_synchronous(conn: SyncConnection, synchronous: Synchronous) -> None: ...
+@overload
+def set_synchronous(
+    conn: AsyncConnection, synchronous: Synchronous
+) -> Coroutine[Any, Any, None]: ...
+def set_synchronous(conn: Any, synchronous: Synchronous) -> Any:
+    """Changes what `open_sqlite_db` was told: how soon a commit is on the disk itself.
+
+    On PostgreSQL there is nothing to do.
+
+    Example:
+        >>> set_synchronous(conn, "FULL")
+
+    Raises:
+        DatabaseError: the connection has a transaction open, where SQLite changes nothing.
+    """
+    if synchronous not in SYNCHRONOUS:
+        raise _no_such_mode(synchronous)
+    return run(conn, "read", _set_synchronous, synchronous)
+
+
+def _set_synchronous(dialect: Dialect, synchronous: Synchronous) -> Op[None]:
+    if dialect.name != "sqlite":
+        return
+    yield Statement(f"PRAGMA synchronous={synchronous}", "none", control=True), ()
 
 
 @overload

@@ -122,6 +122,7 @@ class DbModelMeta(ModelMetaclass):
         abstract: bool = False,
         scope: str | None = None,
         scope_context: type[BaseModel] | None = None,
+        reuse_keys: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         _refuse_verbs_as_fields(name, bases, namespace)
@@ -132,11 +133,13 @@ class DbModelMeta(ModelMetaclass):
             "abstract": abstract,
             "scope": scope or getattr(cls, "__scope__", None),
             "scope_context": scope_context or getattr(cls, "__scope_context__", None),
+            "reuse_keys": _reuses_keys(cls, reuse_keys),
         }
         type.__setattr__(cls, "__table_options__", options)
         type.__setattr__(cls, "__table__", None)  # until it is built, and not the parent's
         type.__setattr__(cls, "__scope__", options["scope"])
         type.__setattr__(cls, "__scope_context__", options["scope_context"])
+        type.__setattr__(cls, "__reuse_keys__", options["reuse_keys"])
         if namespace.get("__module__") != __name__:
             _finish(cls)
         return cls
@@ -166,6 +169,12 @@ def _column(cls: Any, name: str) -> Column[Any] | None:
         return None
     spec = table.by_field.get(name)
     return None if spec is None else Column(table, spec)
+
+
+def _reuses_keys(cls: Any, said: bool | None) -> bool:
+    """What the class says, else what its parent does."""
+    found: bool = getattr(cls, "__reuse_keys__", True) if said is None else said
+    return found
 
 
 def _refuse_verbs_as_fields(
@@ -265,7 +274,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         ...     name: str
 
     Class arguments: `table="hero"` names the table, `constraints=[Unique("a", "b"), …]` are those
-    of the whole table, `abstract=True` makes a parent without a table.
+    of the whole table, `abstract=True` makes a parent without a table. With `reuse_keys=False` a
+    generated key is never given out again, not even once its row is deleted: AUTOINCREMENT on
+    SQLite, and what PostgreSQL does anyway.
 
     Raises:
         SchemaError: the class cannot be a table; the error names model, field and mend.
@@ -286,6 +297,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             abstract: bool = False,
             scope: str | None = None,
             scope_context: type[BaseModel] | None = None,
+            reuse_keys: bool | None = None,
             **kwargs: Any,
         ) -> None: ...
 
@@ -310,6 +322,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
                 options["constraints"],
                 options["scope"],
                 options["scope_context"],
+                options["reuse_keys"],
             )
             type.__setattr__(cls, "__table__", table)
             return table
@@ -1131,9 +1144,13 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         return run(
             conn,
             _access(table, user_ctx),
-            lambda dialect: ops.update_where(
-                dialect, table, values, where, filters, all_rows, user_ctx
-            ),
+            ops.update_where,
+            table,
+            values,
+            where,
+            filters,
+            all_rows,
+            user_ctx,
         )
 
     @overload

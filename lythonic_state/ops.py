@@ -161,6 +161,44 @@ class Assigned:
                     _keyed(model_or_none, field, key)
 
 
+class AtOnce(Assigned):
+    """The same where new keys of bulk verbs are put into the models at once, too."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._generated = table.generated
+        self._bulk: list[tuple[Sequence[BaseModel], list[Any], list[bool]]] = []
+        """Models with what was their key, and whether it was set."""
+        self.keys: Sequence[int] = ()
+        """Those that the models of the last insert have."""
+
+    def later(self, models: Sequence[BaseModel], keys: Sequence[int]) -> None:
+        assert self._generated is not None
+        self.keys = keys
+        field = self._generated.field
+        # lists of what is there already: an object for each model would cost as much as its row
+        values = list(map(_dict_of, models))
+        sets = [model.__pydantic_fields_set__ for model in models]
+        was_set = [field in fields_set for fields_set in sets]
+        self._bulk.append((models, [each[field] for each in values], was_set))
+        for each, fields_set, key in zip(values, sets, keys, strict=True):
+            each[field] = key
+            fields_set.add(field)
+
+    def undo(self) -> None:
+        super().undo()
+        self._before.clear()
+        for models, before, was_set in reversed(self._bulk):
+            assert self._generated is not None
+            field = self._generated.field
+            for model, value, stays in zip(models, before, was_set, strict=True):
+                vars(model)[field] = value
+                if not stays:
+                    model.__pydantic_fields_set__.discard(field)
+        self._bulk.clear()
+        self.keys = ()
+
+
 class _Identity:
     """Membership by identity, since models compare by value."""
 
@@ -1050,6 +1088,36 @@ def insert_many(
     return Settled(total, partial(assigned.set_keys, table))
 
 
+def insert_rows(
+    dialect: Dialect,
+    table: Table,
+    models: Sequence[BaseModel],
+    user_ctx: UserCtx,
+    assigned: AtOnce,
+) -> Op[int]:
+    """`insert_many` of what is at hand, as a part of a verb: the models have their keys at once."""
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    return (yield from _insert_chunk(dialect, table, models, False, user_ctx, assigned))
+
+
+def upsert_rows(
+    dialect: Dialect,
+    table: Table,
+    models: Sequence[BaseModel],
+    user_ctx: UserCtx,
+    assigned: AtOnce,
+) -> Op[int]:
+    """The same for `upsert_many`, by the primary key where it is set, else the alternative one."""
+    yield from enter(dialect, (table,), user_ctx, writes=True)
+    total = 0
+    for target, group in _by_target(table, models, None):
+        changed = _update_target(table, None, target)
+        total += yield from _upsert_chunk(
+            dialect, table, group, target, changed, user_ctx, assigned
+        )
+    return total
+
+
 def _insert_chunk(
     dialect: Dialect,
     table: Table,
@@ -1101,8 +1169,11 @@ def _keys(dialect: Dialect, table: Table, values: Sequence[dict[str, Any]]) -> O
         rows = yield statements.reserve_keys(table, dialect), (missing,)
         fresh = (row[0] for row in rows)
         return [next(fresh) if is_undefined(value) else value for value in keys]
-    row = yield statements.highest_key(table, dialect), ()
-    first = max(row[0] or 0, *given, 0) + 1
+    highest, remembered = yield statements.highest_key(table, dialect), ()
+    if remembered:
+        (past,) = yield statements.HIGHEST_GIVEN, (table.name,)
+        highest = max(highest or 0, past or 0)
+    first = max(highest or 0, *given, 0) + 1
     if not given:
         return range(first, first + missing)
     new = count(first)

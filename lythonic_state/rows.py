@@ -281,16 +281,24 @@ _INLINE = {
     "bytes": "{v}.__class__ is bytes",
 }
 _MOMENT = (
-    'to_json({v})[1:20].decode() + (".%06dZ" % {v}.microsecond if {v}.microsecond else ".000000Z")',
+    "(t[1:28].decode() if len(t := to_json({v})) == 29"
+    ' else t[1:20].decode() + ".%06dZ" % {v}.microsecond)',
     "{v}.__class__ is datetime and {v}.tzinfo is UTC",
 )
-_SQLITE_TEXT = {
-    "aware datetime": _MOMENT,
-    "datetime": _MOMENT,
-    "date": ("{v}.isoformat()", "{v}.__class__ is date"),
+_NAIVE = (
+    "(t[1:27].decode() if len(t := to_json({v})) == 28"
+    ' else t[1:20].decode() + ".%06d" % {v}.microsecond)',
+    "{v}.__class__ is datetime and {v}.tzinfo is None",
+)
+_SQLITE_USUAL = {
+    "bool": (("+{v}", _INLINE["bool"]),),  # the driver looks long for what a bool is
+    "aware datetime": (_MOMENT,),
+    "naive datetime": (_NAIVE,),
+    "datetime": (_MOMENT, _NAIVE),
+    "date": (("{v}.isoformat()", "{v}.__class__ is date"),),
 }
-"""The usual values of columns that are text on SQLite: how they are written, what tells them.
-pydantic writes a datetime twice as fast as `isoformat`, but without the zeros of a fraction."""
+"""Values that SQLite gets in another form: how the usual ones are written, and what tells them.
+pydantic writes a datetime twice as fast as `isoformat`, but without a fraction that is zero."""
 
 
 def binder(table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> Binder:
@@ -387,11 +395,11 @@ def values_binder(*groups: Mapping[str, ValueBinder]) -> ValuesBinder:
 def _bound(dialect: Dialect, column: ColumnSpec, v: str, encode: str) -> str:
     """The expression of a value as it is bound; the usual ones are written without a call."""
     otherwise = f"(None if {v} is None else {encode}({v}))"
+    if dialect.name == "sqlite" and column.codec.name in _SQLITE_USUAL:
+        usual = _SQLITE_USUAL[column.codec.name]
+        return "".join(f"{w.format(v=v)} if {u.format(v=v)} else " for w, u in usual) + otherwise
     if column.codec.plain in _INLINE:
         return f"{v} if {_INLINE[column.codec.plain].format(v=v)} else {otherwise}"
-    if dialect.name == "sqlite" and column.codec.name in _SQLITE_TEXT:
-        written, usual = _SQLITE_TEXT[column.codec.name]
-        return f"{written.format(v=v)} if {usual.format(v=v)} else {otherwise}"
     return otherwise
 
 

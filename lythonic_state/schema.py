@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -159,15 +160,24 @@ class Schema:
         return "".join(f"{statement};\n" for statement in statements)
 
     @overload
-    def create_schema(self, target: str | PathLike[str] | SyncConnection, /) -> None: ...
+    def create_schema(
+        self, target: str | PathLike[str] | SyncConnection, /, *, reuse_keys: bool = True
+    ) -> None: ...
     @overload
-    def create_schema(self, target: AsyncConnection, /) -> Coroutine[Any, Any, None]: ...
-    def create_schema(self, target: str | PathLike[str] | AnyConnection, /) -> Any:
+    def create_schema(
+        self, target: AsyncConnection, /, *, reuse_keys: bool = True
+    ) -> Coroutine[Any, Any, None]: ...
+    def create_schema(
+        self, target: str | PathLike[str] | AnyConnection, /, *, reuse_keys: bool = True
+    ) -> Any:
         """Creates the tables that are missing, in one transaction, and commits.
 
         `target` is a SQLite file (made if it is missing), the URL of a database, or a connection.
         Tables that are there already in the same shape are left alone, and so are tables that
         the schema does not know.
+
+        With `reuse_keys=False` the tables that are created never give out a generated key again,
+        as if each model had said so; those that are there stay as they are.
 
         Example:
             >>> SCHEMA.create_schema("library.db")
@@ -177,21 +187,24 @@ class Schema:
                 differences and names `migrate`, and nothing was created.
             DatabaseError: the file cannot be opened, or is no database.
         """
+        create = partial(self._create, reuse_keys=reuse_keys)
         if not isinstance(target, (str, PathLike)):
-            return _committed(target, self._create)
+            return _committed(target, create)
         path = fspath(target)
         is_url = "://" in path
         # a name that the database does not take leaves no file behind
         self._shapes(POSTGRES if is_url and sqlite_path(path) is None else SQLITE)
         opener: Opener[Any, Any] = open_db(path) if is_url else open_sqlite_db(path)
         with opener as conn:
-            return _committed(conn, self._create)
+            return _committed(conn, create)
 
     @overload
-    def create_tables(self, conn: SyncConnection, /) -> None: ...
+    def create_tables(self, conn: SyncConnection, /, *, reuse_keys: bool = True) -> None: ...
     @overload
-    def create_tables(self, conn: AsyncConnection, /) -> Coroutine[Any, Any, None]: ...
-    def create_tables(self, conn: AnyConnection, /) -> Any:
+    def create_tables(
+        self, conn: AsyncConnection, /, *, reuse_keys: bool = True
+    ) -> Coroutine[Any, Any, None]: ...
+    def create_tables(self, conn: AnyConnection, /, *, reuse_keys: bool = True) -> Any:
         """`create_schema` on a connection, leaving the commit to you.
 
         Example:
@@ -201,12 +214,12 @@ class Schema:
         Raises:
             SchemaError: a table has another shape in the database.
         """
-        return run(conn, "sequence", self._create)
+        return run(conn, "sequence", partial(self._create, reuse_keys=reuse_keys))
 
-    def _create(self, dialect: Dialect) -> Any:
+    def _create(self, dialect: Dialect, *, reuse_keys: bool) -> Any:
         from .migrate.plan import create
 
-        return create(dialect, self._shapes(dialect))
+        return create(dialect, self._shapes(dialect), reuse_keys)
 
     # -- comparing and migrating
 
@@ -279,8 +292,9 @@ class Schema:
         """Brings the database to the models' shape, in one transaction, and commits.
 
         So far it adds: tables, columns that may be NULL or have a default (which the rows that
-        exist get), and indexes, unique ones too. Everything else is refused, `allow_destructive`
-        or not. With `dry_run` the plan is returned and nothing done. An applied plan is kept with
+        exist get), and indexes, unique ones too; and it drops indexes that an earlier version of
+        a model had, unless they are unique. Everything else is refused, `allow_destructive` or
+        not. With `dry_run` the plan is returned and nothing done. An applied plan is kept with
         its SQL and checksum in the table `lythonic_migrations`. Inside of a `transaction()` block
         it takes effect with the block.
 
@@ -318,6 +332,28 @@ def _need_tables(changes: Iterable[Change]) -> None:
             f"the database has no {'table' if len(missing) == 1 else 'tables'} "
             f"{', '.join(missing)}; create what is missing with SCHEMA.create_schema(…)"
         )
+
+
+def models_reusing_keys(conn: SyncConnection, schema: Schema) -> list[type[DbModel[Any]]]:
+    """The models whose table, as it is there, may give out a generated key again."""
+    found: list[type[DbModel[Any]]] = run(conn, "read", partial(_reusing_keys, schema))
+    return found
+
+
+def _reusing_keys(schema: Schema, dialect: Dialect) -> Any:
+    from .migrate.live import read_live
+    from .shape import fold_of
+
+    live = yield from read_live(dialect)
+    found: list[type[DbModel[Any]]] = []
+    for model, table in zip(schema.models, schema.tables, strict=True):
+        shape = live.tables.get(fold_of(dialect)(table.name))
+        key = table.generated
+        if shape is not None and key is not None:
+            columns = [column for column in shape.columns if column.name == key.name]
+            if not any(column.generated for column in columns):
+                found.append(model)
+    return found
 
 
 class DbFile:
@@ -390,6 +426,23 @@ async def _committed_async(conn: Any, verb: Verb) -> Any:
 
 
 # --- models among each other ----------------------------------------------------------------
+
+
+@overload
+def has_table(conn: SyncConnection, model: type[DbModel[Any]], /) -> bool: ...
+@overload
+def has_table(conn: AsyncConnection, model: type[DbModel[Any]], /) -> Coroutine[Any, Any, bool]: ...
+def has_table(conn: Any, model: type[DbModel[Any]], /) -> Any:
+    """Whether a database has the table of a model, whatever its shape.
+
+    Example:
+        >>> has_table(conn, Book)
+        True
+    """
+    from .migrate.live import has_table as is_there
+
+    name = table_of(model).name
+    return run(conn, "read", lambda dialect: is_there(dialect, name))
 
 
 def _complete_tables(models: tuple[Any, ...]) -> Iterator[Table]:

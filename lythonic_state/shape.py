@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -26,7 +26,10 @@ NAME_BYTES = 63
 
 @dataclass(frozen=True, slots=True)
 class ColumnShape:
-    """A column; `generated` says on PostgreSQL whether a sequence gives out its values."""
+    """A column; `generated` says whether the database remembers which values it gave out.
+
+    On PostgreSQL that is a sequence, on SQLite AUTOINCREMENT.
+    """
 
     name: str
     type: str
@@ -144,8 +147,19 @@ def _column(table: Table, column: ColumnSpec, dialect: Dialect) -> ColumnShape:
         dialect.type_of(column.codec),
         column.nullable,
         # on SQLite every INTEGER PRIMARY KEY is generated, whether one wants it or not
-        generated=column is table.generated and dialect.name == "postgres",
+        generated=column is table.generated
+        and (dialect.name == "postgres" or not table.reuse_keys),
     )
+
+
+def never_reusing_keys(wanted: Wanted) -> Wanted:
+    """The same table with a generated key that is never given out again, if it has one."""
+    key = wanted.table.generated
+    columns = tuple(
+        replace(column, generated=True) if key is not None and column.name == key.name else column
+        for column in wanted.shape.columns
+    )
+    return replace(wanted, shape=replace(wanted.shape, columns=columns))
 
 
 # --- keys -----------------------------------------------------------------------------------
@@ -236,6 +250,13 @@ def live_index(
         ours = _INDEX_NAME.fullmatch(name)
         digest = ours[1] if ours else digest_of(table, columns, unique, where)
     return IndexShape(columns, unique, digest, name, where)
+
+
+def is_named_by_us(table: str, index: IndexShape) -> bool:
+    """Whether an index of a live database has the very name that we give to one of its columns."""
+    kind = "uq" if index.unique else "ix"
+    digest = index.digest or digest_of(table, index.columns, index.unique, None)
+    return index.name == _fitted(kind, table, index.columns, digest)
 
 
 def _fitted(kind: str, table: str, columns: Sequence[str], digest: str) -> str:

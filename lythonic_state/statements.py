@@ -204,9 +204,20 @@ def delete_row(table: Table, dialect: Dialect, scoped: bool) -> Statement:
 
 
 def highest_key(table: Table, dialect: Dialect) -> Statement:
+    """SQLite: the highest key that is there, and whether any table here never reuses its keys."""
     assert table.generated is not None
     key = dialect.column(table.generated)
-    return Statement(f"SELECT max({key}) FROM {dialect.quote(table.name)}", "one")
+    return Statement(
+        f"SELECT (SELECT max({key}) FROM {dialect.quote(table.name)}), "
+        "EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence')",
+        "one",
+    )
+
+
+HIGHEST_GIVEN = Statement(
+    "SELECT max(seq) FROM main.sqlite_sequence WHERE name = ? COLLATE NOCASE", "one"
+)
+"""SQLite: the highest key that the table of this name ever had, if it never reuses its keys."""
 
 
 def reserve_keys(table: Table, dialect: Dialect) -> Statement:

@@ -236,6 +236,8 @@ class Table:
     foreign_keys: tuple[ForeignKeySpec, ...]
     scope: ColumnSpec | None
     scope_context: type[BaseModel] | None
+    reuse_keys: bool
+    """Whether a generated key may be given out again once its row is deleted, as SQLite does."""
     renamed_from: str | None
     by_field: Mapping[str, ColumnSpec]
     transient: frozenset[str]
@@ -283,13 +285,14 @@ def build_table(
     constraints: Sequence[TableConstraint],
     scope_field: str | None,
     scope_context: type[BaseModel] | None,
+    reuse_keys: bool,
 ) -> Table:
     """The table of a complete model.
 
     Raises:
         SchemaError: naming the model, the field and the mend.
     """
-    return _Builder(model, name, constraints, scope_field, scope_context).build()
+    return _Builder(model, name, constraints, scope_field, scope_context, reuse_keys).build()
 
 
 class _Builder:
@@ -300,12 +303,14 @@ class _Builder:
         constraints: Sequence[TableConstraint],
         scope_field: str | None,
         scope_context: type[BaseModel] | None,
+        reuse_keys: bool,
     ) -> None:
         self.model = model
         self.name = name
         self.constraints = constraints
         self.scope_field = scope_field
         self.scope_context = scope_context
+        self.reuse_keys = reuse_keys
         self.columns: list[ColumnSpec] = []
         self.uniques: list[tuple[str, ...]] = []
         self.indexes: list[Index] = []
@@ -342,6 +347,7 @@ class _Builder:
             foreign_keys=foreign_keys,
             scope=self._scope(by_field),
             scope_context=self.scope_context,
+            reuse_keys=self.reuse_keys,
             renamed_from=renamed_from,
             by_field=by_field,
             transient=frozenset(self.transient),
@@ -476,12 +482,16 @@ class _Builder:
     def _generated(
         self, primary_key: Sequence[ColumnSpec], foreign_keys: Sequence[ForeignKeySpec]
     ) -> ColumnSpec | None:
-        if len(primary_key) != 1 or primary_key[0].codec.name != "int":
-            return None
-        column = primary_key[0]
-        if any(column.field == key.field for key in foreign_keys):
-            return None
-        return column
+        if len(primary_key) == 1 and primary_key[0].codec.name == "int":
+            column = primary_key[0]
+            if not any(column.field == key.field for key in foreign_keys):
+                return column
+        if not self.reuse_keys:
+            raise SchemaError(
+                f"{self.model.__name__}: reuse_keys=False is about keys that the database "
+                "generates, and this model has none; leave it out, or mark an int field with (PK)"
+            )
+        return None
 
     def _scope(self, by_field: Mapping[str, ColumnSpec]) -> ColumnSpec | None:
         if self.scope_field is None:
@@ -548,7 +558,7 @@ def find_model(name: str | type[BaseModel], near: type[BaseModel]) -> type[BaseM
     """
     if not isinstance(name, str):
         return name
-    alive = [model for ref in _MODELS.get(name, []) if (model := ref()) is not None]
+    alive = models_named(name)
     same = [model for model in alive if model.__module__ == near.__module__]
     scoped = [
         m for m in same if m.__qualname__.rpartition(".")[0] == near.__qualname__.rpartition(".")[0]
@@ -559,6 +569,11 @@ def find_model(name: str | type[BaseModel], near: type[BaseModel]) -> type[BaseM
     raise SchemaError(
         f"{near.__name__} refers to {name!r}, which is not a known model{nearest(name, _MODELS)}"
     )
+
+
+def models_named(name: str) -> list[type[BaseModel]]:
+    """The models of this class or table name, in the order in which they were defined."""
+    return [model for ref in _MODELS.get(name, []) if (model := ref()) is not None]
 
 
 def table_of(model: type[BaseModel]) -> Table:

@@ -1,8 +1,6 @@
 """Several processes, threads and tasks write at once, and nothing is lost or made twice."""
 
 import asyncio
-import subprocess
-import sys
 import textwrap
 import threading
 from typing import Any
@@ -11,6 +9,7 @@ from pydantic import Field
 
 from lythonic_state import DbModel, open_db
 from tests.databases import Database
+from tests.processes import Python
 
 PROCESSES = 8
 TIMES = 10
@@ -77,32 +76,14 @@ BY_NEW_ROWS = """
 def in_processes(url: str, script: str, count: int = PROCESSES, times: int = TIMES) -> None:
     """Runs a script in several processes, which begin together."""
     text = textwrap.dedent(MODEL) + textwrap.dedent(script)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", text, url, str(times), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(count)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdin is not None
-            process.stdout.readline()
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            _, errors = process.communicate(timeout=60)
-            assert process.returncode == 0, errors
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+    processes = [Python(text, url, str(times), str(number)) for number in range(count)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.tell("go")
+    for process in processes:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
 
 
 # --- processes ------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from lythonic_state import (
     open_db,
     open_sqlite_db,
 )
+from lythonic_state.connection import set_synchronous
 from tests.databases import Database
 
 both_ways = pytest.mark.parametrize("is_async", [False, True], ids=["with", "async with"])
@@ -434,3 +435,17 @@ def test_opening_sqlite_the_sync_way_imports_no_driver_that_it_does_not_need() -
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout == "[]\n"
+
+
+async def test_how_soon_a_commit_is_on_the_disk_can_be_changed(db: Database) -> None:
+    await db(set_synchronous(db.conn, "NORMAL"))
+    if db.dialect == "sqlite":
+        assert await db.execute("PRAGMA synchronous") == [(1,)]
+        await db.execute("CREATE TABLE t (x)")
+        await db.commit()
+        await db.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(DatabaseError, match="inside a transaction"):
+            await db(set_synchronous(db.conn, "FULL"))
+        await db.rollback()
+    with pytest.raises(ValueError, match="use OFF, NORMAL, FULL or EXTRA"):
+        await db(set_synchronous(db.conn, "SOMETIMES"))  # type: ignore[call-overload]

@@ -637,6 +637,7 @@ MANY: dict[str, tuple[Any, Callable[[int], Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.no_cover  # few lines very often, which take four times as long when measured
 @pytest.mark.parametrize("kind", MANY)
 async def test_a_list_may_hold_a_hundred_thousand_values(sync_db: Database, kind: str) -> None:
     annotation, make = MANY[kind]

@@ -1,6 +1,5 @@
 """What differs between a live database and its models, and how that is mended."""
 
-import multiprocessing
 import os
 import threading
 import types
@@ -43,6 +42,7 @@ from lythonic_state import (
 from lythonic_state.migrate.create_text import checks_in
 from lythonic_state.migrate.history import AppliedMigration
 from tests.databases import Database
+from tests.processes import FORKING
 
 
 def model(
@@ -202,6 +202,50 @@ ADDING = {
         lambda: [model("T", key=KEY, name=Annotated[str, AltKey()])],
         [("new unique", None, True)],
     ),
+    "dropped index": Case(one(Index("name")), one(), [("dropped index", None, True)]),
+    "index that becomes partial": Case(
+        one(Index("name")),
+        one(Index("name", where="name <> 'x'")),
+        [("new index", None, True), ("dropped index", None, True)],
+    ),
+    "other condition of an index": Case(
+        one(Index("name", where="key > 0")),
+        one(Index("name", where="key > 1")),
+        [("new index", None, True), ("dropped index", None, True)],
+    ),
+    "index of more columns": Case(
+        one(Index("name")),
+        one(Index("name", "key")),
+        [("new index", None, True), ("dropped index", None, True)],
+    ),
+    "index of a new column": Case(
+        one(Index("name")),
+        one(Index("name", "x"), x=(int, 1)),
+        [("new column", "x", True), ("new index", None, True), ("dropped index", None, True)],
+    ),
+    "unique instead of an index": Case(
+        one(Index("name")),
+        one(Unique("name")),
+        [("new unique", None, True), ("dropped index", None, True)],
+    ),
+    "index of a foreign key that becomes partial": Case(
+        one(x=(Annotated[int | None, refers()], None)),
+        one(Index("x", where="x IS NOT NULL"), x=(Annotated[int | None, refers()], None)),
+        [("new index", None, True), ("dropped index", None, True)],
+    ),
+    "index whose name is cut": Case(
+        lambda: [model("T" * 40, [Index("name" * 5)], key=KEY, name=str, **{"name" * 5: (int, 1)})],
+        lambda: [
+            model(
+                "T" * 40,
+                [Index("name" * 5, where="key > 0")],
+                key=KEY,
+                name=str,
+                **{"name" * 5: (int, 1)},
+            )
+        ],
+        [("new index", None, True), ("dropped index", None, True)],
+    ),
 }
 
 CHANGING = {
@@ -254,17 +298,16 @@ CHANGING = {
         [("new check", None, False), ("dropped check", None, False)],
     ),
     "dropped check": Case(one(Check("key > 0")), one(), [("dropped check", None, False)]),
-    "dropped index": Case(one(Index("name")), one(), [("dropped index", None, False)]),
-    "other condition of an index": Case(
-        one(Index("name", where="key > 0")),
-        one(Index("name", where="key > 1")),
-        [("new index", None, True), ("dropped index", None, False)],
-    ),
     "dropped unique": Case(one(Unique("name")), one(), [("dropped unique", None, False)]),
-    "unique instead of an index": Case(
-        one(Index("name")),
+    "index instead of a unique": Case(
         one(Unique("name")),
-        [("new unique", None, True), ("dropped index", None, False)],
+        one(Index("name")),
+        [("new index", None, True), ("dropped unique", None, False)],
+    ),
+    "unique of more columns": Case(
+        one(Unique("name")),
+        one(Unique("name", "key")),
+        [("new unique", None, True), ("dropped unique", None, False)],
     ),
     "new foreign key": Case(
         one(Index("x"), x=int),
@@ -325,7 +368,7 @@ async def test_what_only_adds_is_migrated_and_keeps_the_rows(db: Database, case:
     await db(before.create_schema(db.conn))
     for table in before:
         for number, name in enumerate("bc"):
-            values = {field: number for field in table.model_fields if field not in ("key", "name")}
+            values = dict.fromkeys(_required(table) - {"name"}, number)
             await db(table(name=name, **values).insert(db.conn))
     await db.commit()
 
@@ -421,12 +464,36 @@ async def test_what_no_model_can_say_is_told(db: Database) -> None:
     await db.execute('CREATE INDEX computed ON "T" (lower(name))')
     await db.execute("""CREATE INDEX partial ON "T" (x) WHERE name = 'x'""")
 
-    told = sorted(map(str, await db(schema.diff(db.conn))))
+    changes = await db(schema.diff(db.conn))
+    assert {change.obstacle.partition(";")[0] for change in changes} == {
+        "it is none that a model made, going by its name"
+    }
+    told = sorted(map(str, changes))
     assert [text.partition(" is in the database")[0] for text in told] == [
         "the index computed on T ((an expression))",
         "the index partial on T (x)",
         "the index upside_down on T (x DESC, name)",
     ]
+
+
+async def test_only_an_index_that_a_model_made_is_dropped(db: Database) -> None:
+    schema = await db.create(*one()())
+    earlier = Schema(one(Index("name"), Index("name", "key", where="key > 0"))())
+    made = (await db(earlier.migrate(db.conn))).steps
+    assert [step.split()[:2] for step in made] == [["CREATE", "INDEX"]] * 2
+    for own in ("mine", "ix_T_name", "ix_T_name_00000000"):
+        await db.execute(f'CREATE INDEX "{own}" ON "T" (name)')
+        await db.commit()
+        with pytest.raises(MigrationError, match=rf"index {own} on T .*: it is none that a model"):
+            await db(schema.migrate(db.conn))
+        await db.rollback()
+        assert await db(earlier.diff(db.conn)) == []
+        await db.execute(f'DROP INDEX "{own}"')
+        await db.commit()
+
+    plan = await db(schema.migrate(db.conn))
+    assert plan.steps == tuple(f"DROP INDEX {step.split()[2]}" for step in made)
+    assert await db(schema.diff(db.conn)) == []
 
 
 @pytest.mark.parametrize("colour", ["sqlite"])
@@ -744,10 +811,9 @@ def _migrate_and_die(url: str, statements: int) -> None:
 def test_a_crash_leaves_the_old_schema_or_the_new_one(db_url: str) -> None:
     before, after = ADDING["foreign key column"].schemas()
     before.create_schema(db_url)
-    context = multiprocessing.get_context("spawn")
     died = 0
     for statements in range(3, 60, 4):
-        process = context.Process(target=_migrate_and_die, args=(db_url, statements))
+        process = FORKING.Process(target=_migrate_and_die, args=(db_url, statements))
         process.start()
         process.join()
         with open_db(db_url) as conn:
@@ -896,7 +962,9 @@ def test_what_any_schema_creates_has_no_difference(db_url: str) -> None:
 
 
 @pytest.mark.parametrize("colour", ["sqlite", "postgres"])
-def test_any_schema_with_more_columns_is_reached_by_migrating(db_url: str) -> None:
+def test_any_schema_with_more_columns_and_other_indexes_is_reached_by_migrating(
+    db_url: str,
+) -> None:
     with open_db(db_url) as conn:
 
         @given(_descriptions().filter(_without_dots), st.data())
@@ -904,6 +972,7 @@ def test_any_schema_with_more_columns_is_reached_by_migrating(db_url: str) -> No
             before = Schema([one_.model() for one_ in found])
             for one_ in found:
                 one_.fields.update(_added(data, one_))
+                one_.constraints = list(_with_other_indexes(data, one_))
             after = Schema([*(one_.model() for one_ in found), owner()])
             with suppress(_Undone), transaction(conn):
                 before.create_tables(conn)
@@ -927,6 +996,14 @@ def _added(data: st.DataObject, description: _Description) -> Iterator[tuple[str
         if data.draw(st.booleans()) and kind is not list[int]:
             given_ = (Annotated[(given_[0], Index())], given_[1])
         yield f"added {number}".replace(" ", "_"), given_
+
+
+def _with_other_indexes(data: st.DataObject, description: _Description) -> Iterator[Any]:
+    for constraint in description.constraints:
+        if not isinstance(constraint, Index) or data.draw(st.booleans()):
+            yield constraint
+    if data.draw(st.booleans()):
+        yield Index(*data.draw(st.permutations(list(description.fields)))[:2])
 
 
 def test_psycopg_is_the_driver_of_these_tests() -> None:

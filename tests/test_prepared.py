@@ -108,6 +108,31 @@ async def test_several_are_one_verb_that_knows_what_each_gave(db: Database) -> N
     assert (await db(Account.get(db.conn, name="a"))).cents == 10
 
 
+async def test_what_is_the_same_every_time_need_not_be_given(db: Database) -> None:
+    await opened(db)
+    closed = PreparedInsert(
+        Entry, "token", "at", always={"account": "a", "cents": 7, "status": "closed", "tags": []}
+    )
+    shut = PreparedUpdate(
+        Entry, ["note"], ["account"], always={"status": "closed"}, only={"status": "open"}
+    )
+    empty = PreparedUpdate(Account, [], [], always={"cents": 0}, only={"name": "a"})
+
+    def work() -> Any:
+        yield entry("t1")
+        yield closed(token="t2", at=NOW)
+        yield closed.many([{"token": "t3", "at": NOW}])
+        return (yield shut({"note": "done"}, account="a")), (yield empty({}))
+
+    assert await db(perform(db.conn, work)) == (1, 1)
+    found = await db(perform(db.conn, ENTRIES(account="a")))
+    assert {(each.token, each.cents, each.status, each.note) for each in found} == {
+        ("t1", 5, "closed", "done"),
+        ("t2", 7, "closed", None),
+        ("t3", 7, "closed", None),
+    }
+
+
 async def test_committing_is_the_users_unless_it_was_asked_for(db: Database) -> None:
     await opened(db)
     await db(perform(db.conn, entry("t1")))
@@ -230,6 +255,16 @@ MISTAKES = {
         lambda: PreparedUpdate(Account, ["name"], ["name"])({"name": "b"}, name="a"),
         FilterError,
         "Account.name is a key",
+    ),
+    "a value that is given and the same every time": (
+        lambda: PreparedInsert(Account, "name", always={"name": "b"})(name="b"),
+        FilterError,
+        "Account.name has the same value every time",
+    ),
+    "None in a condition that is the same every time": (
+        lambda: PreparedUpdate(Account, ["cents"], [], only={"name": None})({"cents": 1}),
+        InvalidValue,
+        "equals nothing",
     ),
     "a default that is made": (
         lambda: PreparedInsert(Entry, "account", "token", "cents")(),

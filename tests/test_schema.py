@@ -1,6 +1,5 @@
 """Schemas as values, the creation of their tables, and files that hold them."""
 
-import multiprocessing
 import sqlite3
 import sys
 import threading
@@ -31,6 +30,7 @@ from lythonic_state import (
 )
 from lythonic_state.table import table_of
 from tests.databases import Database
+from tests.processes import FORKING
 
 
 class Author(DbModel["Author"]):
@@ -599,7 +599,7 @@ def _create_in_process(url: str, start: Any, outcome: Any) -> None:
 
 @pytest.mark.parametrize("colour", ["sqlite", "postgres"])
 def test_several_processes_may_create_the_same_schema_at_once(db_url: str) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = FORKING
     start, outcome = context.Event(), context.Queue()
     workers = [
         context.Process(target=_create_in_process, args=(db_url, start, outcome)) for _ in range(5)

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import multiprocessing
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from typing import Annotated, Any
@@ -28,6 +27,7 @@ from lythonic_state import (
     open_db,
 )
 from tests.databases import Database
+from tests.processes import FORKING
 
 
 class Author(DbModel["Author"]):
@@ -393,7 +393,7 @@ async def test_tasks_that_get_or_create_share_one_row(async_db: Database) -> Non
 
 async def test_processes_that_get_or_create_share_one_row(sync_db: Database) -> None:
     await sync_db.create(Site)
-    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(3, mp_context=FORKING) as pool:
         jobs = [pool.submit(_get_or_create, sync_db.url, 10) for _ in range(3)]
         _same_rows_once([await asyncio.wrap_future(job) for job in jobs])
 

@@ -21,6 +21,7 @@ from ..shape import (
     TableShape,
     Wanted,
     fold_of,
+    is_named_by_us,
 )
 from .fill import Fill, fill_of
 from .live import Live
@@ -80,6 +81,10 @@ class Change:
 
 REBUILD = "the table would have to be rebuilt, which migrate does not do yet"
 NOT_YET = "migrate only adds so far; it neither drops nor changes what is there"
+NOT_OURS = (
+    "it is none that a model made, going by its name; drop it with DROP INDEX, "
+    "or let the model have it: Index(…)"
+)
 NARROWS = "rows that exist may not satisfy it, and migrate only adds so far"
 
 
@@ -222,7 +227,15 @@ class _Comparison:
                 f"{may if ours.nullable else must} in the model"
             )
             yield Change("changed nullability", self.name, ours.name, sentence, NOT_YET)
-        if ours.generated != theirs.generated:
+        if self.dialect.name == "sqlite":
+            # a table that does more than its model asks for will do
+            if ours.generated and not theirs.generated:
+                sentence = (
+                    f"{where} is given out again in the database once its row is deleted, and in "
+                    "the model it is not (AUTOINCREMENT)"
+                )
+                yield Change("changed generated key", self.name, ours.name, sentence, REBUILD)
+        elif ours.generated != theirs.generated:
             places = ("database", "model") if theirs.generated else ("model", "database")
             sentence = f"{where} is generated in the {places[0]} and not in the {places[1]}"
             yield Change("changed generated key", self.name, ours.name, sentence, NOT_YET)
@@ -233,9 +246,9 @@ class _Comparison:
         def key(index: IndexShape) -> object:
             return self._folded(index.columns), index.unique, index.digest
 
-        there = {key(index): index for index in self.there.indexes}
+        there = set(map(key, self.there.indexes))
         for index in self.wanted.indexes:
-            if there.pop(key(index), None) is None:
+            if key(index) not in there:
                 what = "unique index" if index.unique else "index"
                 yield Change(
                     "new unique" if index.unique else "new index",
@@ -245,14 +258,20 @@ class _Comparison:
                     + (f" (where {index.where})" if index.where is not None else ""),
                     detail=index,
                 )
-        for index in there.values():
-            what = "unique" if index.unique else "index"
-            sentence = (
-                f"the {'unique ' if index.unique else ''}index {index.name} on {self.name} "
-                f"{_shown(index.columns)} is in the database and not in the model"
-            )
-            kind: ChangeKind = "dropped unique" if what == "unique" else "dropped index"
-            yield Change(kind, self.name, index.name, sentence, NOT_YET)
+        wanted = set(map(key, self.wanted.indexes))
+        for index in self.there.indexes:
+            if key(index) not in wanted:
+                yield self._dropped_index(index)
+
+    def _dropped_index(self, index: IndexShape) -> Change:
+        """An index that an earlier version of the model had holds nothing that would be lost."""
+        what = f"index {index.name} on {self.name} {_shown(index.columns)}"
+        tail = "is in the database and not in the model"
+        if index.unique:
+            sentence, obstacle = f"the unique {what} {tail}", NOT_YET
+            return Change("dropped unique", self.name, index.name, sentence, obstacle)
+        obstacle = "" if is_named_by_us(self.name, index) else NOT_OURS
+        return Change("dropped index", self.name, index.name, f"the {what} {tail}", obstacle, index)
 
     def _checks(self) -> Iterator[Change]:
         there = {check.digest: check for check in self.there.checks}

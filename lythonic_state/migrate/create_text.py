@@ -1,4 +1,6 @@
-"""Which CHECKs does the text of a CREATE TABLE hold? SQLite keeps them nowhere else.
+"""What does only the text of a CREATE TABLE tell? Its CHECKs, and whether keys are given out again.
+
+SQLite keeps these nowhere else.
 
 The text is cut into words, names, strings and brackets; what a CHECK says is not looked into.
 """
@@ -58,6 +60,16 @@ def checks_in(text: str) -> list[tuple[str | None, str]]:
             name = None
         position += 1
     return found
+
+
+def never_reuses_keys(text: str) -> bool:
+    """Whether a table's key is AUTOINCREMENT, a word that SQLite takes for nothing else.
+
+    Example:
+        >>> never_reuses_keys("CREATE TABLE t (n INTEGER PRIMARY KEY AUTOINCREMENT)")
+        True
+    """
+    return any(token.is_word("AUTOINCREMENT") for token in _tokens(text))
 
 
 def _tokens(text: str) -> Iterator[_Token]:

@@ -24,7 +24,7 @@ from ..shape import (
     live_check,
     live_index,
 )
-from .create_text import checks_in
+from .create_text import checks_in, never_reuses_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,18 @@ def read_live(dialect: Dialect) -> Op[Live]:
         {fold(table.name): table for table in tables},
         {fold(name): kind for name, kind in others},
     )
+
+
+def has_table(dialect: Dialect, name: str) -> Op[bool]:
+    """Whether a table of this name is there, whatever its shape."""
+    found: Any = yield Statement(_IS_THERE[dialect.name], "all"), (name,)
+    return bool(found)
+
+
+_IS_THERE = {
+    "sqlite": "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND lower(name) = lower(?)",
+    "postgres": "SELECT 1 FROM pg_tables WHERE tablename = %s AND schemaname = current_schema()",
+}
 
 
 def _all(sql: str) -> tuple[Statement, tuple[()]]:
@@ -96,7 +108,7 @@ def _read_sqlite(dialect: Dialect) -> Op[_Read]:
     tables = [
         TableShape(
             name=name,
-            columns=tuple(_sqlite_column(row) for row in columns[name]),
+            columns=tuple(_sqlite_columns(columns[name], sql)),
             primary_key=primary[fold(name)],
             indexes=tuple(_sqlite_indexes(name, indexes[name])),
             checks=tuple(_distinct(live_check(*check) for check in checks_in(sql))),
@@ -116,9 +128,11 @@ def _distinct(checks: Iterable[CheckShape]) -> Iterable[CheckShape]:
     return dict.fromkeys(checks)
 
 
-def _sqlite_column(row: tuple[Any, ...]) -> ColumnShape:
-    name, type_, not_null, key = row
-    return ColumnShape(name, type_.upper(), nullable=not (not_null or key))
+def _sqlite_columns(rows: Iterable[tuple[Any, ...]], sql: str) -> Iterable[ColumnShape]:
+    never_reused = never_reuses_keys(sql)
+    for name, type_, not_null, key in rows:
+        nullable = not (not_null or key)
+        yield ColumnShape(name, type_.upper(), nullable, generated=bool(key) and never_reused)
 
 
 def _sqlite_primary_key(rows: Iterable[tuple[Any, ...]]) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from ..shape import (
     TableShape,
     Wanted,
     fold_of,
+    never_reusing_keys,
 )
 from . import HISTORY_TABLE
-from .changes import Change, changes_between
+from .changes import Change, ChangeKind, changes_between
 from .fill import fill_of
 from .live import Live, read_live
 
@@ -73,7 +74,7 @@ def make_plan(
     for name, mine in _by_table(changes):
         for change in mine:
             if isinstance(change.detail, IndexShape):
-                steps.append(ddl.create_index(name, change.detail, dialect))
+                steps.append(_index(name, change.kind, change.detail, dialect))
     created = [change.detail for change in changes if isinstance(change.detail, TableShape)]
     steps.extend(ddl.create_tables(created, dialect))
     if dialect.name == "postgres":
@@ -83,6 +84,12 @@ def make_plan(
     new = [one for one in wanted if one.shape in created]
     steps.extend(policies(new, wanted, live, dialect))
     return Plan(dialect.name, tuple(changes), tuple(steps))
+
+
+def _index(table: str, kind: ChangeKind, index: IndexShape, dialect: Dialect) -> str:
+    if kind == "dropped index":
+        return ddl.drop_index(index, dialect)
+    return ddl.create_index(table, index, dialect)
 
 
 def _refuse(changes: Sequence[Change]) -> None:
@@ -189,7 +196,7 @@ def migrate(dialect: Dialect, wanted: Sequence[Wanted], now: datetime) -> Op[Pla
     return made
 
 
-def create(dialect: Dialect, wanted: Sequence[Wanted]) -> Op[None]:
+def create(dialect: Dialect, wanted: Sequence[Wanted], reuse_keys: bool) -> Op[None]:
     """Creates the tables that are missing; those that are there must have the wanted shape."""
     yield from alone(dialect)
     live = yield from read_live(dialect)
@@ -197,10 +204,12 @@ def create(dialect: Dialect, wanted: Sequence[Wanted]) -> Op[None]:
     different = [change for change in changes if change.kind != "new table"]
     if different:
         raise SchemaError(differences(different))
-    shapes = [change.detail for change in changes if isinstance(change.detail, TableShape)]
-    for step in ddl.create_tables(shapes, dialect):
+    missing = {change.table for change in changes}
+    new = [one for one in wanted if one.shape.name in missing]
+    if not reuse_keys:
+        new = list(map(never_reusing_keys, new))
+    for step in ddl.create_tables([one.shape for one in new], dialect):
         yield control(step)
-    new = [one for one in wanted if one.shape in shapes]
     for step in policies(new, wanted, live, dialect):
         yield control(step)
 
