@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
-.PHONY: help test check demo docs bench clean
+.PHONY: help test check chaos demo docs bench clean
 
 help:
 	@echo "make test   lint, types, import rules, then all tests with coverage"
 	@echo "make check  the same without the tests"
+	@echo "make chaos  kill a pipeline 2,000 times and see what is left of its promises"
 	@echo "make demo   take stock of this Python environment with a small pipeline"
 	@echo "make docs   build the documentation into site/"
 	@echo "make bench  compare with other libraries"
@@ -36,17 +37,35 @@ $(VENV)/.stamp-docs: pyproject.toml | $(BIN)/python
 	@$(PIP) install -e '.[docs]'
 	@touch $@
 
+# Two checks at a time, the longest first; each one's output stays in one piece where make can.
+CHECKS := basedpyright mypy lint format imports
+.PHONY: $(CHECKS)
 check: $(VENV)/.stamp-dev
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=2) \
+		$(if $(filter output-sync,$(.FEATURES)),--output-sync) $(CHECKS)
+
+basedpyright mypy: $(VENV)/.stamp-dev
+	@$(BIN)/$@
+
+lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check --quiet .
+
+format: $(VENV)/.stamp-dev
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy
-	@$(BIN)/basedpyright
+
+imports: $(VENV)/.stamp-dev
 	@PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
 # pytest stands last, so that its summary is the last line printed. A file of tests stays on one of
-# two workers, each of which has a PostgreSQL server of its own.
+# two workers, each of which has a PostgreSQL server of its own. The files begin in their own order,
+# by which the longest are not the last ones; pytest-xdist would begin with those of most tests.
 test: check
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		--cov --cov-report=term
+
+# LYTHONIC_KILL_SEED=... repeats the choices of an earlier time.
+chaos: $(VENV)/.stamp-dev
+	@$(BIN)/python -m tests.compose.kills.chaos
 
 demo: $(VENV)/.stamp-demo
 	@$(BIN)/python -m examples.environment_audit
@@ -57,9 +76,7 @@ docs: $(VENV)/.stamp-docs
 
 # Benchmarks compare with libraries that are no dependency of ours: they make their own environment.
 bench:
-	@if [ -x benchmarks/run ]; then PYTHON="$(PYTHON)" benchmarks/run; else \
-		echo "Benchmarks come with an environment of their own, in benchmarks/; this version has none yet." >&2; \
-		exit 1; fi
+	@PYTHON="$(PYTHON)" benchmarks/run
 
 clean:
-	@rm -rf $(VENV) site dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) site dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/.venv benchmarks/out

@@ -6,11 +6,14 @@ PostgreSQL colours starts when the first test needs it.
 
 import asyncio
 import faulthandler
+import gc
 import inspect
 import itertools
 import os
 import re
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -47,6 +50,28 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 _numbers = itertools.count(1)
+
+IN_MEMORY, ENOUGH = Path("/dev/shm"), 2 * 1024**3
+"""Where Linux keeps files in memory, and how many bytes must be free there."""
+
+
+def pytest_configure() -> None:
+    """The files of tests stand in memory where there is room, since a commit waits for a disk.
+
+    `TMPDIR` says another place.
+    """
+    if "TMPDIR" in os.environ or not os.access(IN_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(IN_MEMORY).free >= ENOUGH:
+        # for processes that tests start, and for this one
+        os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_stays() -> None:
+    """What was imported and noted so far is no garbage: no collection looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

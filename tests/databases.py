@@ -9,9 +9,10 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,6 +192,8 @@ class PostgresServer:
     """A real server in a temporary directory, reachable over a unix socket."""
 
     url: str
+    restart: Callable[[Literal["fast", "immediate"]], None]
+    """Stops it, whoever is connected (at once, or as a crash would), and starts it again."""
 
     @contextmanager
     def database(self, name: str) -> "Iterator[PostgresDatabase]":
@@ -240,8 +243,19 @@ def run_postgres() -> Iterator[PostgresServer]:
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(_SERVER_SETTINGS)
         server.start()
+
+        def restart(how: Literal["fast", "immediate"]) -> None:
+            if how == "immediate":  # which is how the server is told to
+                process = server.get_postmaster_info().process
+                assert process is not None
+                process.send_signal(signal.SIGQUIT)
+                process.wait(30)
+            else:
+                server.stop()
+            server.start()
+
         try:
-            yield PostgresServer(server.get_uri())
+            yield PostgresServer(server.get_uri(), restart)
         finally:
             server.cleanup()
     finally:
