@@ -1,0 +1,1 @@
+"""Benchmarks against other libraries, in an environment of their own: `make bench`."""
