@@ -12,11 +12,13 @@ import concurrent.futures
 import contextvars
 import os
 import queue
+import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from .errors import ComposeError
+from .errors import ComposeError, DagPause
 from .refs import GlobalRef
 
 T = TypeVar("T")
@@ -109,14 +111,41 @@ async def in_executor(
     positional: tuple[Any, ...],
     by_name: dict[str, Any],
 ) -> Any:
-    """Calls a function in an executor, which gets its name and plain values."""
+    """Calls a function in an executor, which gets its name and plain values.
+
+    Raises:
+        DagPause: the call was interrupted where it ran.
+    """
     ref = str(GlobalRef(function))
-    return await asyncio.wrap_future(executor.submit(call_by_ref, ref, positional, by_name))
+    try:
+        return await asyncio.wrap_future(executor.submit(call_by_ref, ref, positional, by_name))
+    except KeyboardInterrupt as error:  # of the worker, and not of this process
+        raise DagPause(f"{ref} was interrupted in its worker") from error
 
 
 def call_by_ref(ref: str, positional: tuple[Any, ...], by_name: dict[str, Any]) -> Any:
     """Calls the function of this name; what an executor is given to run."""
-    return GlobalRef(ref).get_instance()(*positional, **by_name)
+    with _patient():
+        return GlobalRef(ref).get_instance()(*positional, **by_name)
+
+
+@contextmanager
+def _patient() -> Generator[None]:
+    """Lets the first Ctrl-C pass: a terminal sends it to workers, too, and the process that runs
+    the nodes gives them time to end."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or not _is_main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda _, __: signal.signal(signal.SIGINT, before))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def cannot_travel(function: Callable[..., Any]) -> str | None:
@@ -126,6 +155,17 @@ def cannot_travel(function: Callable[..., Any]) -> str | None:
     except (ComposeError, ImportError) as error:
         return str(error)
     return None if found is function else f"{GlobalRef(function)} is another object"
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """`asyncio.run`, which on its way out makes text of the task with all that it has returned."""
+    results: list[T] = []
+
+    async def keep() -> None:
+        results.append(await work())
+
+    asyncio.run(keep())
+    return results[0]
 
 
 async def result_of(future: concurrent.futures.Future[T]) -> T:
@@ -183,13 +223,13 @@ def run_to_result(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work())
+        return _run(work)
     context = contextvars.copy_context()
     answer: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def job() -> None:
         try:
-            answer.set_result(context.run(lambda: asyncio.run(work())))
+            answer.set_result(context.run(lambda: _run(work)))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             answer.set_exception(error)
 

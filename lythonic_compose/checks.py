@@ -1,7 +1,7 @@
 """What is wrong with a graph, whatever flows along its edges? A list of problems.
 
 Unknown labels, cycles, and signatures that cannot be read. What is wrong with the wiring of one
-node is found where the wiring is decided, in `plan.py`.
+node is found where the wiring is decided, in `rules.py`.
 """
 
 from __future__ import annotations

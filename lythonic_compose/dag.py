@@ -13,7 +13,8 @@ from .dag_runner import DagRunner, DagRunResult
 from .drawing import ascii_drawing, dot, explanation, mermaid, views
 from .errors import NamespaceError
 from .graph import Function, Graph, Node, described_in
-from .plan import Input, Plan, plan_of
+from .plan import Input, Plan
+from .planning import plan_of
 from .wiring import inputs_by_node
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Dag(Graph):
     def __init__(self, namespace: Namespace | None = None) -> None:
         super().__init__()
         self._namespace = namespace
-        self._plans: dict[frozenset[str], tuple[Any, Plan]] = {}
+        self._plans: dict[tuple[frozenset[str], bool], tuple[Any, Plan]] = {}
 
     def __repr__(self) -> str:
         return f"<Dag of {len(self.specs)} nodes>"
@@ -56,18 +57,20 @@ class Dag(Graph):
 
     # what it is
 
-    def plan(self, resources: frozenset[str] = frozenset()) -> Plan:
+    def plan(self, resources: frozenset[str] = frozenset(), write_models: bool = False) -> Plan:
         """The order of the nodes and the source of each argument.
 
-        `resources` are the names of the parameters that a runner fills.
+        `resources` are the names of the parameters that a runner fills; with `write_models` every
+        function writes the models that it returns.
 
         Raises:
             DagError: with everything that is wrong.
         """
         described = described_in(self)
-        known = self._plans.get(resources)
+        asked = (resources, write_models)
+        known = self._plans.get(asked)
         if known is None or known[0] != described:
-            known = self._plans[resources] = (described, plan_of(self, resources))
+            known = self._plans[asked] = (described, plan_of(self, resources, write_models))
         return known[1]
 
     def validate(self) -> None:

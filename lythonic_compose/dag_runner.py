@@ -11,12 +11,14 @@ import concurrent.futures
 import random
 import uuid
 from collections.abc import AsyncGenerator, Callable, Container, Coroutine, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import MISSING, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast, overload
+from functools import cache
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from .call import cannot_travel, in_thread, run_to_result
+from .call import cannot_travel, in_thread, run_to_result, to_the_end
 from .context import context_class, current_initiator, fields_of, tenant_of
 from .errors import (
     CodeChanged,
@@ -24,21 +26,31 @@ from .errors import (
     DagPause,
     RunFailed,
     RunNotFound,
+    RunTakenOver,
     UnknownName,
     WrongKind,
     WrongRunState,
     nearest,
 )
 from .events import Listener, NodeStatus, RunStatus, in_short
-from .execution import OnChange, Pausing, Progress, Run, Tree
+from .execution import Run
+from .failpoints import reached
 from .graph import check_limit
 from .marks import is_dag_factory
+from .outputs.declared import is_stream
+from .outputs.rows import RowKeeper
 from .plan import NodePlan, Plan, Planned, part_of
 from .recall import Memory, OldRun
 from .resume import Kept, behind, changed_here, changed_nodes, kept_of, old_inputs
 from .retry import Retry
 from .stopping import can_be_told, until_told
+from .tree import OnChange, Pausing, Progress, Tree
 from .wiring import Given, inputs_of
+
+if TYPE_CHECKING:
+    from lythonic_state import DbModel
+
+    from .outputs.elsewhere import Outputs
 
 __all__ = [
     "CodeChanged",
@@ -143,7 +155,9 @@ class DagRunner:
     there. Coroutine functions run on the loop, functions marked with `@inline` as well; all others
     run in threads, or in `executor`, which gets their name and plain values. `resources` fill
     parameters, and fields of a `DagContext`, of their name: a context manager is entered once per
-    run and left at its end. `progress` is called with each event, on the loop.
+    run and left at its end. `progress` is called with each event, on the loop. With `write_models`
+    every function that may return models writes them, as if its node said `write="insert"`. Rows
+    go to the database of `outputs` (a file or URL), else to that of `provenance`.
 
     Example:
         >>> runner = DagRunner(dag, provenance=DagProvenance("runs.db"))
@@ -165,6 +179,8 @@ class DagRunner:
         max_concurrency: int | None = None,
         progress: Progress | None = None,
         resources: Mapping[str, Any] | None = None,
+        outputs: str | PathLike[str] | None = None,
+        write_models: bool = False,
         user_ctx: Any = None,
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[], str] = new_run_id,
@@ -173,6 +189,8 @@ class DagRunner:
         check_limit("max_concurrency", max_concurrency)
         self.dag = _planned(dag)
         self.provenance = provenance
+        self._outputs = _outputs_of(outputs, self.provenance, clock)
+        self._write_models = write_models
         self._executor = executor
         self._max_concurrency = max_concurrency
         self._progress = progress
@@ -296,9 +314,31 @@ class DagRunner:
             CodeChanged: completed nodes have other code now; `nodes` names them.
             DagError: an input that was not kept is missing.
         """
-        if on_change not in ("raise", "rerun", "keep"):
-            raise DagError(f'on_change={on_change!r}: it is one of "raise", "rerun" and "keep"')
+        return await self._resume(run_id, on_change, source_inputs or {}, None)
+
+    async def _resume(
+        self, run_id: str, on_change: OnChange, source_inputs: Given, fence: int | None
+    ) -> DagRunResult:
+        """`restart`; with a fence only if nobody has resumed the run since it was seen with it."""
+        check_on_change(on_change)
+        pausing = Pausing()
+        self._pausing.add(pausing)  # what is asked for from now on is heard when the run begins
+        try:
+            return await self._gone_on_with(run_id, on_change, source_inputs, fence, pausing)
+        finally:
+            self._pausing.discard(pausing)
+
+    async def _gone_on_with(
+        self,
+        run_id: str,
+        on_change: OnChange,
+        source_inputs: Given,
+        fence: int | None,
+        pausing: Pausing,
+    ) -> DagRunResult:
         memory, old = await self._recalled(run_id)
+        if fence not in (None, old.fence):
+            raise RunTakenOver(f"run {run_id} has been taken over by somebody else")
         if old.status == "completed":
             raise WrongRunState(
                 f"run {run_id} has completed; replay(…) runs nodes of it again, as a new run"
@@ -310,9 +350,14 @@ class DagRunner:
         if changed and on_change == "raise":
             raise CodeChanged(run_id, changed)
         rerun = behind(plan, changed_here(plan, old)) if on_change == "rerun" else set[str]()
-        kept = await in_thread(lambda: kept_of(plan, old, rerun, memory, all_values=True))
-        given = self._given_again("restart", plan, old, kept, source_inputs or {})
-        tree = self._tree(old.dag_nsref, None, old.initiated_by, memory, on_change)
+        user_ctx = self._user_ctx
+        source = None if self._outputs is None else self._outputs.row_source()
+        kept = await in_thread(
+            lambda: kept_of(plan, old, rerun, memory, user_ctx, source, all_values=True)
+        )
+        given = self._given_again("restart", plan, old, kept, source_inputs)
+        reached("restart.decided")
+        tree = self._tree(old.dag_nsref, None, old.initiated_by, memory, on_change, pausing)
         run = Run(
             tree,
             plan,
@@ -357,7 +402,11 @@ class DagRunner:
         rerun = set(self._labels(plan, rerun_nodes))
         if downstream:
             rerun = behind(plan, rerun)
-        kept = await in_thread(lambda: kept_of(plan, old, rerun, memory, all_values=True))
+        user_ctx = self._user_ctx
+        source = None if self._outputs is None else self._outputs.row_source()
+        kept = await in_thread(
+            lambda: kept_of(plan, old, rerun, memory, user_ctx, source, all_values=True)
+        )
         given = self._given_again("replay", plan, old, kept, source_inputs or {})
         tree = self._tree(old.dag_nsref, None, current_initiator())
         run = Run(tree, plan, given, self._new_id(), old.path, None, kept=kept, old=old)
@@ -367,13 +416,22 @@ class DagRunner:
     # before a run
 
     def _plan(self) -> Plan:
-        plan = self.dag.plan(frozenset(self._resources))
+        plan = self.dag.plan(frozenset(self._resources), self._write_models)
         if plan is not self._checked:
             _check_resources(plan, self._resources)
+            if self._keeper() is None and self._outputs is None:
+                _check_nobody_writes(plan)
+            if self._user_ctx is None:
+                _check_nothing_is_scoped(plan)
             if self._executor is not None:
                 _check_travellers(plan)
             self._checked = plan
         return plan
+
+    def _keeper(self) -> RowKeeper | None:
+        """Who saves the rows of nodes."""
+        keeper = self.provenance
+        return cast("RowKeeper", keeper) if getattr(keeper, "keeps_rows", False) else None
 
     def _labels(self, plan: Plan, nodes: Iterable[str | Callable[..., Any]]) -> list[str]:
         if isinstance(nodes, str):
@@ -407,6 +465,7 @@ class DagRunner:
         initiated_by: str | None,
         memory: Memory | None = None,
         on_change: OnChange = "raise",
+        pausing: Pausing | None = None,
     ) -> Tree:
         most = self._max_concurrency
         return Tree(
@@ -423,10 +482,12 @@ class DagRunner:
             dag_nsref,
             scheduled_at,
             initiated_by,
-            lambda: getattr(self.dag, "namespace", None),
-            Pausing(),
+            cache(lambda: getattr(self.dag, "namespace", None)),
+            pausing or Pausing(),
             memory,
             on_change,
+            keeper=self._keeper(),
+            outputs=self._outputs,
         )
 
     async def _recalled(self, run_id: str) -> tuple[Memory, OldRun]:
@@ -477,9 +538,15 @@ class DagRunner:
     # a run
 
     async def _carried_out(self, run: Run) -> DagRunResult:
-        pausing = run.tree.pausing
+        pausing, takes_rows = run.tree.pausing, self._outputs or self._keeper()
         self._pausing.add(pausing)
+        in_use = ExitStack()
         try:
+            if self._outputs is not None:
+                in_use.enter_context(self._outputs.in_use())
+            models = _models_written(run.plan)
+            if models and takes_rows is not None:
+                await in_thread(lambda: takes_rows.expect_rows(models))
             if self._resources:
                 async with _opened(self._resources) as resources:
                     run.tree.resources = resources
@@ -491,6 +558,8 @@ class DagRunner:
                 raise
         finally:
             self._pausing.discard(pausing)
+            if self._outputs is not None:  # to close a file may take a while
+                await to_the_end(in_thread(in_use.close))
             if self._progress is not None:  # what it was to hear of stands in the loop's queue
                 await asyncio.sleep(0)
         return DagRunResult(
@@ -521,25 +590,40 @@ def _not_below(plan: Plan, labels: Container[str]) -> dict[str, NodePlan]:
     return {path: node for path, node in plan.paths.items() if path.partition("/")[0] not in labels}
 
 
-def _check_resources(plan: Plan, resources: Mapping[str, Any]) -> None:
+def check_on_change(on_change: OnChange) -> None:
+    if on_change not in ("raise", "rerun", "keep"):
+        raise DagError(f'on_change={on_change!r}: it is one of "raise", "rerun" and "keep"')
+
+
+def resources_of(plan: Plan) -> set[str]:
+    """The names of the resources that fill parameters, and fields of contexts, of a plan."""
     taken: set[str] = set()
+    for node in plan.paths.values():
+        for binding in node.bindings:
+            if binding.rule == "resource":
+                taken.add(binding.param)
+            elif binding.rule == "context":
+                kind = context_class(binding.arg.annotation)
+                assert kind is not None
+                taken |= set(fields_of(kind))
+    return taken
+
+
+def _check_resources(plan: Plan, resources: Mapping[str, Any]) -> None:
+    taken = resources_of(plan)
     open_to: set[str] = set()
     problems: list[str] = []
     for path, node in plan.paths.items():
         for binding in node.bindings:
-            if binding.rule == "resource":
-                taken.add(binding.param)
-            elif binding.is_given:
+            if binding.is_given:
                 open_to.add(binding.param)
             elif binding.rule == "context":
                 kind = context_class(binding.arg.annotation)
                 assert kind is not None
-                own = fields_of(kind)
-                taken |= set(own)
                 problems += [
                     f"{path} takes a {kind.__name__}, whose field {name!r} is not filled; give "
                     f'resources={{"{name}": …}}, or the field a default'
-                    for name, of in own.items()
+                    for name, of in fields_of(kind).items()
                     if name not in resources
                     and of.default is MISSING is of.default_factory
                     and of.init
@@ -548,6 +632,57 @@ def _check_resources(plan: Plan, resources: Mapping[str, Any]) -> None:
         if name not in taken:
             hint = nearest(name, taken | open_to)
             raise UnknownName(f"no node takes the resource {name!r}{hint}")
+    if problems:
+        raise DagError(problems)
+
+
+def _outputs_of(
+    target: str | PathLike[str] | None, provenance: Any, clock: Callable[[], datetime]
+) -> Outputs | None:
+    """The other database that takes rows; none where it is the one of the record itself."""
+    if target is None:
+        return None
+    is_at = getattr(provenance, "is_at", None)
+    if is_at is not None and is_at(fspath(target)):
+        return None
+    from .outputs.elsewhere import Outputs
+
+    note = getattr(provenance, "rows_are_at", None)
+    if note is not None:  # who is asked for the rows later
+        note(fspath(target))
+    return Outputs(target, clock)
+
+
+def _models_written(plan: Plan) -> list[type[DbModel[Any]]]:
+    """The models of which nodes have declared that they write them."""
+    writes = [node.writes for node in plan.paths.values() if node.writes is not None]
+    return list(dict.fromkeys(model for each in writes for model in each.models))
+
+
+def _check_nobody_writes(plan: Plan) -> None:
+    problems = [
+        f"{path} writes the rows that it returns ({node.writes.how}), and nothing is there to keep "
+        "them; give the runner provenance=DagProvenance(…), or outputs= a database"
+        for path, node in plan.paths.items()
+        if node.writes is not None
+    ]
+    if problems:
+        raise DagError(problems)
+
+
+def _check_nothing_is_scoped(plan: Plan) -> None:
+    if not _models_written(plan):
+        return
+    # who writes models has imported it already, and who writes none need not
+    from lythonic_state.identity import is_scoped
+
+    problems = [
+        f"{path} writes {model.__name__}, whose rows belong to tenants; give the runner the "
+        "tenant's context: user_ctx=…"
+        for path, node in plan.paths.items()
+        for model in (() if node.writes is None else node.writes.models)
+        if is_scoped(model)
+    ]
     if problems:
         raise DagError(problems)
 
@@ -565,6 +700,13 @@ def _check_travellers(plan: Plan) -> None:
                     f"{path}: the {binding.rule} {binding.param!r} cannot travel to an executor; "
                     f"{here}"
                 )
+        if node.writes is not None and (
+            function.method.is_generator or is_stream(function.method.return_annotation)
+        ):
+            problems.append(
+                f"{path} gives its rows one by one, which cannot travel from an executor; return a "
+                f"list, or {here}"
+            )
         why = cannot_travel(function.traveller)
         if why is not None:
             problems.append(

@@ -13,11 +13,15 @@ No other room's names may be imported here; every room may import from here.
     │       └── MissingObject KeyError       no such module, or nothing of that name in it
     ├── ConfigError           ValueError     a configuration that makes no sense
     ├── WiringError           ValueError     a value that its edge cannot carry
+    ├── OutputError           ValueError     what a node returned cannot be saved as rows
+    ├── LineageError          ValueError     rows whose lineage cannot be read as they were given
     ├── RunError                             a run that did not do what was asked
     │   ├── RunFailed         RuntimeError   it ended, but not as "completed"
     │   ├── RunNotFound       KeyError       there is no such run
     │   ├── WrongRunState     ValueError     it is not in a state for what was asked
+    │   │   └── RunTakenOver                 somebody else goes on with it
     │   └── CodeChanged       ValueError     the code of completed nodes is not what it was
+    ├── TriggerError          ValueError     a schedule or a trigger that makes no sense
     ├── DagPause                             raised by a node to pause its run
     └── CacheError            ValueError     a function that cannot be cached, ages without sense
         ├── UnknownCacheKey   KeyError       a parameter that is no part of a cache's key
@@ -43,13 +47,17 @@ __all__ = [
     "DagError",
     "DagPause",
     "ImportFailed",
+    "LineageError",
     "MissingObject",
     "NamespaceError",
     "NoSuchLeaf",
     "NotRegistered",
+    "OutputError",
     "RunError",
     "RunFailed",
     "RunNotFound",
+    "RunTakenOver",
+    "TriggerError",
     "UnknownCacheKey",
     "UnknownName",
     "WiringError",
@@ -115,6 +123,14 @@ class WiringError(ComposeError, ValueError):
     """A value that is not of the type that its edge declares."""
 
 
+class OutputError(ComposeError, ValueError):
+    """What a node with `write=` returned is not made of rows that can be saved."""
+
+
+class LineageError(ComposeError, ValueError):
+    """Rows cannot be followed or read: what was given is no row, or their table is not here."""
+
+
 class RunError(ComposeError):
     """A run did not do, or cannot do, what was asked of it."""
 
@@ -129,6 +145,14 @@ class RunNotFound(RunError, KeyError):
 
 class WrongRunState(RunError, ValueError):
     """The run, or the node of it that was asked for, is not in a state for that."""
+
+
+class RunTakenOver(WrongRunState):
+    """Somebody else has resumed the run; what happens here is not recorded any more."""
+
+
+class TriggerError(ComposeError, ValueError):
+    """A schedule or a trigger makes no sense; nothing raises it before there are any."""
 
 
 class CacheError(ComposeError, ValueError):
@@ -204,6 +228,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if not names:
         return "; there is none"
     return f"; there are: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Several names in a sentence: "a, b and c"."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _listed(problems: Sequence[str]) -> str:

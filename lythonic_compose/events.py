@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from .plan import NodePlan, Plan
+
+if TYPE_CHECKING:  # programs without models do not pay for them
+    from .outputs.elsewhere import SavedElsewhere
+    from .outputs.found import Written
 
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "paused", "cancelled"]
 NodeStatus: TypeAlias = Literal[
@@ -62,6 +66,12 @@ class RunResumed:
     """Of a nested run."""
     done: tuple[str, ...] = ()
     """The labels of the nodes that are not run again."""
+    fence: int | None = None
+    """That of the run when this was decided: if another one has resumed it since, this is refused.
+    None asks for no such thing."""
+    completed: frozenset[str] | None = None
+    """The nodes that had completed when this was decided: if it is others by now, since the run was
+    still under way, this is refused. None asks for no such thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,10 @@ class NodeCompleted:
     node: NodePlan
     value: Any
     attempt: int = 1
+    written: Written | None = None
+    """The rows that are to be saved with it; it is told alone then, and from a thread."""
+    elsewhere: SavedElsewhere | None = None
+    """The rows that are saved already, in another database."""
 
 
 @dataclass(frozen=True, slots=True)

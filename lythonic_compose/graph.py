@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, overload
 from ._inline import is_inline
 from .errors import DagError, UnknownName, WrongKind, nearest
 from .marks import is_dag_factory
+from .outputs.declared import WAYS, Writing
 from .registered import NamespaceNode
 from .retry import Retry
 from .signature import Method
@@ -75,6 +76,8 @@ class NodeSpec:
     retry: Retry | None = None
     timeout: float | None = None
     """Seconds that one attempt may take."""
+    write: Writing | None = None
+    """What becomes of the models that it returns."""
 
     @property
     def name(self) -> str:
@@ -169,21 +172,29 @@ class Graph:
         *,
         retry: Retry | None = None,
         timeout: float | timedelta | None = None,
+        write: Writing | None = None,
     ) -> Node:
         """Adds a function as a node, under its own name if no label is given.
 
         A Dag, or a function marked with `@dag_factory`, becomes one node that runs it once.
-        `timeout` is what one attempt may take, in seconds.
+        `timeout` is what one attempt may take, in seconds. With `write` the models that it returns
+        are saved in their tables together with its completion: "insert", "upsert" by primary or
+        alternative key, or "replace" all rows of the table.
 
         Example:
             >>> dag.node(fetch, retry=Retry(3)) >> dag.node(transform, "clean", timeout=30)
+            >>> dag.node(parse, write="upsert")
 
         Raises:
             WrongKind: it is not callable.
-            DagError: the label is taken, or is none.
+            DagError: the label is taken, or is none; `write` is none of these, or what is to write
+                is no function.
         """
         name, body = self._body(what, "dag.node")
-        return self._add(name if label is None else label, body, retry, timeout)
+        label = name if label is None else label
+        if write is not None:
+            _check_write(label, body, write)
+        return self._add(label, body, retry, timeout, write)
 
     def map(
         self,
@@ -276,7 +287,12 @@ class Graph:
         return name or method.name, Function(method, target, is_inline(what))
 
     def _add(
-        self, label: str | None, body: Body, retry: Retry | None, timeout: float | timedelta | None
+        self,
+        label: str | None,
+        body: Body,
+        retry: Retry | None,
+        timeout: float | timedelta | None,
+        write: Writing | None = None,
     ) -> Node:
         if label is None:
             raise DagError(
@@ -290,7 +306,7 @@ class Graph:
             )
         if retry is not None and not isinstance(retry, Retry):
             raise WrongKind(f"{label}: retry={retry!r}: write retry=Retry({retry!r})")
-        self.specs[label] = NodeSpec(label, body, retry, _seconds(label, timeout))
+        self.specs[label] = NodeSpec(label, body, retry, _seconds(label, timeout), write)
         return Node(self, label)
 
     def _switch_taken_out(self, node: Node) -> tuple[str, Switch]:
@@ -458,6 +474,16 @@ def _seconds(label: str, timeout: Any) -> float | None:
     if not seconds > 0:
         raise DagError(f"{label}: timeout={timeout!r}: a timeout is more than no time")
     return float(seconds)
+
+
+def _check_write(label: str | None, body: Body, write: Any) -> None:
+    if write not in WAYS:
+        raise DagError(f'{label}: write={write!r}: it is one of "insert", "upsert" and "replace"')
+    if not isinstance(body, Function):
+        raise DagError(
+            f"{label}: write={write!r} belongs to the function that returns the models; give it to "
+            "a node inside this Dag"
+        )
 
 
 def _check_label(label: Any, what: str = "a label") -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .events import NodeStatus, RunStatus
+from .outputs.rows import RowSource
 from .values import Encoded
 
 
@@ -51,6 +52,14 @@ class OldRun:
     tenant: str | None = None
     initiated_by: str | None = None
     branch: str | None = None
+    fence: int = 1
+    """Counts those who began or resumed it."""
+
+    def done(self) -> frozenset[str]:
+        """The nodes that have completed, or were skipped since an older output is used."""
+        return frozenset(
+            label for label, node in self.nodes.items() if node.status in ("completed", "skipped")
+        )
 
 
 class Memory(Protocol):
@@ -66,4 +75,8 @@ class Memory(Protocol):
 
     def load(self, payload_hash: str, /) -> Encoded:
         """A value as text."""
+        ...
+
+    def row_source(self) -> RowSource:
+        """Where the rows are read that nodes have written."""
         ...

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json
 
 from .composite import Part
 from .events import NodeStatus
+from .outputs.rows import ROWS, Rows, RowSource
 from .plan import NodePlan, Plan, SubPlan, SwitchPlan
 from .recall import Memory, OldNode, OldRun
 from .values import Encoded, decode, encode
@@ -33,11 +34,19 @@ class Kept:
 
 
 def kept_of(
-    plan: Plan, old: OldRun, rerun: Iterable[str], memory: Memory, *, all_values: bool = False
+    plan: Plan,
+    old: OldRun,
+    rerun: Iterable[str],
+    memory: Memory,
+    user_ctx: Any = None,
+    source: RowSource | None = None,
+    *,
+    all_values: bool = False,
 ) -> Kept:
     """What need not run again; the nodes in `rerun` do, whatever they had come to.
 
-    With `all_values` the outputs that nobody needs are restored, too, where that can be done.
+    Rows are read from `source`, or else where the store has them. With `all_values` the outputs
+    that nobody needs are restored, too, where that can be done.
     """
     run = {label for label in plan.nodes if not _is_done(old, label)} | set(rerun)
     values: dict[str, Any] = {}
@@ -48,18 +57,20 @@ def kept_of(
         label = asked.pop()
         if label in run or label in values:
             continue
-        restored = _restored(plan.nodes[label], old.nodes[label], memory)
-        if restored is None:
+        found = restored(plan.nodes[label], old.nodes[label], memory, user_ctx, source)
+        if found is None:
             run.add(label)
             again.append(label)
             asked += _feeding(plan.nodes[label])
         else:
-            (values[label],) = restored
+            (values[label],) = found
     done = {label: old.nodes[label] for label in plan.nodes if label not in run}
     for label in done if all_values else ():
-        restored = None if label in values else _restored(plan.nodes[label], done[label], memory)
-        if restored is not None:
-            (values[label],) = restored
+        if label in values:
+            continue
+        found = restored(plan.nodes[label], done[label], memory, user_ctx, source)
+        if found is not None:
+            (values[label],) = found
     return Kept(done, values, tuple(label for label in plan.nodes if label in again))
 
 
@@ -72,11 +83,21 @@ def _feeding(node: NodePlan) -> Iterator[str]:
         yield from binding.upstreams
 
 
-def _restored(node: NodePlan, old: OldNode, memory: Memory) -> tuple[Any] | None:
+def restored(
+    node: NodePlan, old: OldNode, memory: Memory, user_ctx: Any, source: RowSource | None
+) -> tuple[Any] | None:
     """The output of a node, if it comes back as what it was."""
     if old.output is None:
         return None
-    return _decoded(memory.load(old.output), node.returns)
+    kept = memory.load(old.output)
+    if kept.type_name != ROWS:
+        return _decoded(kept, node.returns)
+    (rows,) = cast("tuple[Rows[Any]]", _decoded(kept, Rows))
+    models = () if node.writes is None else node.writes.models
+    try:
+        return (rows.connected(source or memory.row_source(), user_ctx, models),)
+    except LookupError:  # their models are not there any more
+        return None
 
 
 def _decoded(kept: Encoded, annotation: Any) -> tuple[Any] | None:
@@ -168,28 +189,47 @@ def sub_plan_of(node: NodePlan, branch: str | None) -> SubPlan | None:
     return composite
 
 
-def same_part(part: Part, old: OldRun) -> bool:
+def left_of_part(
+    part: Part,
+    old: OldRun,
+    memory: Memory,
+    user_ctx: Any = None,
+    source: RowSource | None = None,
+    *,
+    keep_changed: bool,
+) -> tuple[Any] | Kept | None:
+    """What is left of an earlier nested run: its value, what it had done, or nothing."""
+    if part.sub is None or not _same_part(part, part.sub, old):
+        return None
+    plan = part.sub.plan
+    changed = set[str]() if keep_changed else behind(plan, changed_here(plan, old))
+    if old.status == "completed":
+        return None if changed else _completed_part(part.sub, old, memory, user_ctx, source)
+    return kept_of(plan, old, changed, memory, user_ctx, source)
+
+
+def _same_part(part: Part, sub: SubPlan, old: OldRun) -> bool:
     """Whether a nested run was given what it is to be given now, and went the same way."""
-    if part.sub is None or part.branch != old.branch:
+    if part.branch != old.branch:
         return False
-    source = part.sub.source
     annotations = {
-        binding.param: binding.arg.annotation for binding in part.sub.plan.nodes[source].bindings
+        binding.param: binding.arg.annotation for binding in sub.plan.nodes[sub.source].bindings
     }
-    before = old.inputs.get(source, {})
+    before = old.inputs.get(sub.source, {})
     for param, value in part.given.items():
         now = encode(value, annotations[param])
-        if not now.restorable or f"{source}.{param}" in old.withheld or param not in before:
+        if not now.restorable or f"{sub.source}.{param}" in old.withheld or param not in before:
             return False
         if from_json(now.text) != from_json(before[param]):
             return False
     return True
 
 
-def completed_part(part: Part, old: OldRun, memory: Memory) -> tuple[Any] | None:
+def _completed_part(
+    sub: SubPlan, old: OldRun, memory: Memory, user_ctx: Any, source: RowSource | None
+) -> tuple[Any] | None:
     """What a nested run returned, if it completed and its value comes back as it was."""
-    assert part.sub is not None
-    node = old.nodes.get(part.sub.sink)
+    node = old.nodes.get(sub.sink)
     if old.status != "completed" or node is None or node.status not in DONE:
         return None
-    return _restored(part.sub.plan.nodes[part.sub.sink], node, memory)
+    return restored(sub.plan.nodes[sub.sink], node, memory, user_ctx, source)

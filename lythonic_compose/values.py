@@ -23,6 +23,7 @@ from pydantic_core import SchemaSerializer, SchemaValidator, to_json
 from .errors import WiringError
 from .exactness import PLAIN, Surely, surely
 from .fit import adapter_of, is_known, short, shown
+from .outputs.rows import Rows
 from .type_names import class_name, is_union, named_type, type_name
 
 LOG = logging.getLogger("lythonic_compose")
@@ -51,6 +52,8 @@ def encode(value: Any, annotation: Any, what: str = "") -> Encoded:
         '{"2026-01-31":1.5}'
     """
     kind = type(value)
+    if kind is Rows:  # whatever they are declared as, they are not read for that
+        annotation = Rows
     try:
         codec = _by_identity.get(id(annotation)) or _codec_of(annotation)
         name = codec.sure.get(kind)

@@ -28,6 +28,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from ..call import in_thread, result_of, to_the_end
 from ..errors import CacheError, CacheRefreshPushback, CacheRefreshSuppressed, WiringError
+from ..failpoints import reached
 from ..fit import adapter_of, is_known, short, shown
 from ..signature import Method
 from ..values import decode, exact_text
@@ -673,16 +674,19 @@ class Cache:
             self._give_up(key, owner)
             return None
         at = self._clock()
+        reached("cache.called")
 
         def put(conn: sqlite3.Connection) -> None:
             # otherwise it was invalidated, or another owner has taken over
             if self.table.release(conn, key, owner):
                 self.table.put(conn, key, values, text, at)
+                reached("cache.inside")
 
         try:
             self.file.write(self.table, put)
         except UNAVAILABLE as error:
             self._unavailable(error)
+        reached("cache.kept")
         return text
 
     def _give_up(self, key: str, owner: str, error: Exception | None = None) -> None:

@@ -2,15 +2,19 @@
 
 `tables` are the models and `shown` their HTML. `payloads` says under which key a value is kept,
 `recorder` which rows an event makes, and `writer` when they are committed. `history` reads them for
-people, `memory` for the runner; `liveness` knows whether a run's process is there, `retention` what
-is removed. `store` is the face of all of them.
+people, `memory` for the runner; `liveness` knows whether a run's process is there, `recovery` goes
+on with those whose process is gone, `retention` says what is removed. `store` is the face of all.
 """
 
 from __future__ import annotations
 
 from ..context import initiated_by
 from ..values import json_default, safe_json_dumps
+from .explanation import Explanation, LineageInput, LineageStep
+from .origins import RowKey
+from .recovery import LeftRun, Recovery
 from .retention import Pruned
+from .row_lists import RowList
 from .store import DagProvenance, NullProvenance, Provenance
 from .tables import (
     SCHEMA,
@@ -21,6 +25,7 @@ from .tables import (
     NodeExecution,
     NodeIO,
     Payload,
+    PayloadRows,
     RowOrigin,
     RunIO,
     StoreMeta,
@@ -31,14 +36,22 @@ __all__ = [
     "DagProvenance",
     "DagRun",
     "EdgeTraversal",
+    "Explanation",
     "GraphSnapshot",
+    "LeftRun",
+    "LineageInput",
+    "LineageStep",
     "NodeAttempt",
     "NodeExecution",
     "NodeIO",
     "NullProvenance",
     "Payload",
+    "PayloadRows",
     "Provenance",
     "Pruned",
+    "Recovery",
+    "RowKey",
+    "RowList",
     "RowOrigin",
     "RunIO",
     "StoreMeta",

@@ -19,6 +19,7 @@ from ..context import tenant_of
 from ..errors import RunNotFound, UnknownName, nearest
 from ..events import RunStatus
 from .payloads import members
+from .recovery import Unfinished
 from .tables import DagRun, EdgeTraversal, GraphSnapshot, NodeExecution, NodeIO, Payload, RunIO
 
 DONE = ("completed", "skipped")
@@ -28,7 +29,7 @@ DONE = ("completed", "skipped")
 
 
 def run_by_id(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -> DagRun | None:
-    return DagRun.first(conn, run_id=run_id, **_of_tenant(user_ctx))
+    return DagRun.first(conn, run_id=run_id, **of_tenant(user_ctx))
 
 
 def whole_run(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -> DagRun | None:
@@ -44,7 +45,7 @@ def recent_runs(
     *,
     nested: bool = True,
 ) -> list[DagRun]:
-    only = _of_tenant(user_ctx)
+    only = of_tenant(user_ctx)
     if status is not None:
         only["status"] = status
     order = ["-started_at", "run_id"]
@@ -62,8 +63,37 @@ def abandoned_runs(
     now: datetime,
     user_ctx: UserCtx = None,
 ) -> list[DagRun]:
-    running = _running(conn, user_ctx)
-    return _whole(conn, [run for run in running if why_running(run, now) is None])
+    found = unfinished(conn, why_running, now, user_ctx)
+    return _whole(conn, [each.run for each in reversed(found) if each.by is None])
+
+
+def unfinished(
+    conn: SyncConnection,
+    why_running: Callable[[DagRun, datetime], str | None],
+    now: datetime,
+    user_ctx: UserCtx = None,
+) -> list[Unfinished]:
+    """The runs that have not ended, oldest first, and who is at work on each.
+
+    Runs that stand inside of others are not among them, and neither are those that a node of an
+    abandoned run began: that node is called again, and begins another one.
+    """
+    running = DagRun.select(
+        conn,
+        parent_label=None,
+        status="running",
+        order_by=["started_at", "run_id"],
+        **of_tenant(user_ctx),
+    )
+    parents = [run.parent_run_id for run in running if run.parent_run_id is not None]
+    lost = {
+        parent.run_id
+        for parent in DagRun.select(conn, run_id=parents, status="running")
+        if why_running(parent, now) is None
+    }
+    return [
+        Unfinished(run, why_running(run, now)) for run in running if run.parent_run_id not in lost
+    ]
 
 
 def child_runs(conn: SyncConnection, parent_run_id: str, user_ctx: UserCtx = None) -> list[DagRun]:
@@ -78,11 +108,12 @@ def _running(conn: SyncConnection, user_ctx: UserCtx) -> list[DagRun]:
         parent_run_id=None,
         status="running",
         order_by=["-started_at", "run_id"],
-        **_of_tenant(user_ctx),
+        **of_tenant(user_ctx),
     )
 
 
-def _of_tenant(user_ctx: UserCtx) -> dict[str, Any]:
+def of_tenant(user_ctx: UserCtx) -> dict[str, Any]:
+    """The filter for the runs of a tenant; nothing where none is meant."""
     if user_ctx is None or isinstance(user_ctx, AllTenants):
         return {}
     return {"tenant": tenant_of(user_ctx)}

@@ -92,4 +92,5 @@ def _old_run(
         tenant=run.tenant,
         initiated_by=run.initiated_by,
         branch=run.branch,
+        fence=run.fence,
     )

@@ -21,6 +21,7 @@ from ..context import is_secret
 from ..plan import Plan
 from ..signature import MISSING
 from ..values import Encoded, encode
+from .held import HeldRows, may_hold_rows, rows_in
 from .tables import PAYLOAD_FORMAT
 
 
@@ -31,6 +32,8 @@ class Content(NamedTuple):
     type_name: str
     restorable: bool
     text: str
+    rows: tuple[HeldRows, ...] = ()
+    """The rows in it, which are kept in a table of their own."""
 
 
 class GivenInputs(NamedTuple):
@@ -85,11 +88,16 @@ def _inside(item: Any) -> Collection[Any] | None:
     return None if attributes is None else attributes.values()
 
 
-def payload_of(value: Any, annotation: Any, what: str) -> Content:
-    """A value as it is kept; `what` is named in the warning when only its repr can be."""
+def payload_of(value: Any, annotation: Any, what: str, *, has_origins: bool = False) -> Content:
+    """A value as it is kept; `what` is named in the warning when only its repr can be.
+
+    Of rows that have origins, since their node wrote them, nothing is kept beside it.
+    """
     if _is_secret(annotation):
         return _content('"**********"', _type_name(value), restorable=False)
-    return payload_from(encode(value, annotation, what))
+    encoded = encode(value, annotation, what)
+    rows = () if has_origins or not may_hold_rows(annotation) else rows_in(value)
+    return _content(encoded.text, encoded.type_name, encoded.restorable, rows)
 
 
 def payload_from(encoded: Encoded) -> Content:
@@ -106,6 +114,7 @@ def inputs_of(inputs: Mapping[str, Mapping[str, Any]], plan: Plan | None) -> Giv
     """What was given to a run, by the path of a node and parameter, by its declared type."""
     withheld: list[str] = []
     nodes: list[str] = []
+    rows: list[HeldRows] = []
     for path, values in inputs.items():
         declared = {} if plan is None else _declared(plan, path)
         members: list[str] = []
@@ -118,8 +127,11 @@ def inputs_of(inputs: Mapping[str, Mapping[str, Any]], plan: Plan | None) -> Giv
             if not encoded.restorable:
                 withheld.append(f"{path}.{name}")
             members.append(f"{json.dumps(name)}:{encoded.text}")
+            if may_hold_rows(annotation):
+                rows += rows_in(value, f"{path}.{name}")
         nodes.append(f"{json.dumps(path)}:{{{','.join(members)}}}")
-    return GivenInputs(_content(f"{{{','.join(nodes)}}}", "inputs", not withheld), withheld)
+    text = f"{{{','.join(nodes)}}}"
+    return GivenInputs(_content(text, "inputs", not withheld, tuple(rows)), withheld)
 
 
 def members(text: str) -> dict[str, str]:
@@ -154,9 +166,13 @@ def _is_secret_type(annotation: Any) -> bool:
     return is_secret(annotation)
 
 
-def _content(text: str, type_name: str, restorable: bool) -> Content:
+def _content(
+    text: str, type_name: str, restorable: bool, rows: tuple[HeldRows, ...] = ()
+) -> Content:
     key = f"{PAYLOAD_FORMAT}\n{type_name}\n{restorable}\n{text}"
-    return Content(sha256(key.encode()).hexdigest(), type_name, restorable, text)
+    if rows:  # rows of two tables may look the same
+        key += f"\n{[(each.place, each.table_name, each.of_run) for each in rows]}"
+    return Content(sha256(key.encode()).hexdigest(), type_name, restorable, text, rows)
 
 
 def _type_name(value: Any) -> str:

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from lythonic_state import PreparedDelete, PreparedInsert, PreparedSelect, PreparedUpdate
 
-from ..errors import RunNotFound, WrongRunState
+from .. import failpoints
+from ..errors import RunNotFound, RunTakenOver, WrongRunState
 from ..events import (
     AttemptFailed,
     Event,
@@ -31,17 +32,32 @@ from ..events import (
     NodeSkipped,
     NodeStarted,
     NodeStatus,
+    Place,
     RunFinished,
     RunResumed,
     RunStarted,
     RunStatus,
     in_short,
 )
+from ..outputs.elsewhere import SavedElsewhere
+from ..outputs.found import Written
+from ..outputs.saving import Origin, save
 from ..plan import EdgeRule, NodePlan, Plan
 from ..values import storable
+from .held import HeldRows
 from .liveness import owner_of_this_process, why_alive
 from .payloads import Content, GivenInputs, inputs_of, payload_of
-from .tables import DagRun, EdgeTraversal, GraphSnapshot, NodeAttempt, NodeExecution, Payload
+from .tables import (
+    DagRun,
+    EdgeTraversal,
+    GraphSnapshot,
+    NodeAttempt,
+    NodeExecution,
+    Payload,
+    PayloadRows,
+    RowOrigin,
+    span_of,
+)
 
 Steps: TypeAlias = Generator[Any, Any, None]
 Write: TypeAlias = "Callable[[Known], Steps]"
@@ -95,7 +111,10 @@ class Known:
     )
     """By run and label."""
     fences: dict[str, int] = field(default_factory=dict[str, int])
-    """Of the runs that are running here."""
+    """Of the runs that are running here, as far as it is sure that they still are."""
+    at_work: set[str] = field(default_factory=set[str])
+    """The runs that were begun or resumed here and have not ended: not what is sure, but what it is
+    said of that its owner is alive."""
     contents: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
     """Payloads and graphs that are there, by their hash."""
 
@@ -116,7 +135,10 @@ class Known:
 
 def write_of(event: Event, author: Author) -> Write:
     """What an event makes of the tables."""
-    return _WRITES[type(event)](event, author)
+    write = _WRITES[type(event)](event, author)
+    if failpoints.armed is None or not failpoints.armed.endswith(".inside"):
+        return write
+    return together(write, _inside(event))
 
 
 def together(*writes: Write) -> Write:
@@ -129,11 +151,20 @@ def together(*writes: Write) -> Write:
     return write
 
 
+def _inside(event: Event) -> Write:
+    def write(_: Known) -> Steps:
+        failpoints.reached_with([event], "inside")
+        yield from ()
+
+    return write
+
+
 # --- the statements -------------------------------------------------------------------------
 
 _PAYLOAD = PreparedInsert(
     Payload, "payload_hash", "type_name", "restorable", "text", on_conflict="ignore"
 )
+_PAYLOAD_ROWS = PreparedInsert(PayloadRows, "payload_hash", *HeldRows._fields)
 _GRAPH = PreparedInsert(
     GraphSnapshot,
     *("graph_hash", "nodes", "edges", "code_hashes", "composites"),
@@ -146,7 +177,9 @@ _RUN = PreparedInsert(
     *("targets", "owner", "heartbeat_at"),
 )
 _RUN_BY_ID = PreparedSelect(DagRun, "run_id")
+_BELOW = PreparedSelect(DagRun, "parent_run_id", "status")
 _SET_STATUS = PreparedUpdate(DagRun, ["status"], ["run_id"])
+_HOLD = PreparedUpdate(DagRun, ["status"], ["run_id", "fence"])
 _PIN = PreparedUpdate(DagRun, ["pinned"], ["run_id"])
 _ENDING = ["status", "finished_at", "failed_node", "error", "sink_outputs"]
 _FINISH = PreparedUpdate(DagRun, _ENDING, ["run_id"])
@@ -157,6 +190,7 @@ _TAKE_OVER = PreparedUpdate(
     ["run_id", "fence"],
 )
 _ABANDON = PreparedUpdate(DagRun, ["owner", "heartbeat_at"], ["owner", "status"])
+_LEAVE = PreparedUpdate(DagRun, ["owner", "heartbeat_at"], ["run_id", "owner", "status"])
 _BEAT = PreparedUpdate(DagRun, ["heartbeat_at"], ["owner", "status"])
 
 _NODE = PreparedInsert(
@@ -167,25 +201,52 @@ _NODE = PreparedInsert(
 )
 _START = PreparedInsert(
     NodeExecution,
-    *("run_id", "node_label", "status", "is_source", "is_sink", "started_at", "input_payload"),
+    *("run_id", "node_label", "is_source", "is_sink", "started_at", "input_payload"),
+    always={"status": "running"},
+    on_conflict="ignore",
+)
+_WHOLE_NODE = PreparedInsert(
+    NodeExecution,
+    *("run_id", "node_label", "is_source", "is_sink", "started_at", "finished_at"),
+    *("input_payload", "output_payload"),
+    always={"status": "completed"},
     on_conflict="ignore",
 )
 _NODE_BY_LABEL = PreparedSelect(NodeExecution, "run_id", "node_label")
-_NODES_RUNNING = PreparedSelect(NodeExecution, "run_id", "status")
+_NODES_OF = PreparedSelect(NodeExecution, "run_id", "status")
 _OUTCOME = ["status", "finished_at", "error", "output_payload", "reused_from"]
 _END_NODE = PreparedUpdate(NodeExecution, _OUTCOME, ["node_execution_id"])
+_STOP_NODE = PreparedUpdate(NodeExecution, _OUTCOME, ["node_execution_id", "status"])
 _COMPLETE = PreparedUpdate(
-    NodeExecution, ["status", "finished_at", "output_payload"], ["node_execution_id"]
+    NodeExecution,
+    ["finished_at", "output_payload"],
+    ["node_execution_id"],
+    always={"status": "completed"},
 )
 _START_AGAIN = PreparedUpdate(
     NodeExecution, [*_OUTCOME, "started_at", "input_payload"], ["node_execution_id"]
 )
 
 _ATTEMPT = PreparedInsert(
-    NodeAttempt, "node_execution_id", "number", "fence", "owner", "status", "started_at"
+    NodeAttempt,
+    *("node_execution_id", "number", "fence", "owner", "started_at"),
+    always={"status": "running"},
+)
+_WHOLE_ATTEMPT = PreparedInsert(
+    NodeAttempt,
+    *("node_execution_id", "number", "fence", "owner", "started_at", "finished_at"),
+    always={"status": "completed"},
 )
 _ATTEMPTS_OF = PreparedSelect(NodeAttempt, "node_execution_id")
-_END_ATTEMPT = PreparedUpdate(NodeAttempt, ["status", "finished_at"], ["node_attempt_id", "status"])
+_COMPLETE_ATTEMPT = PreparedUpdate(
+    NodeAttempt,
+    ["finished_at"],
+    ["node_attempt_id"],
+    always={"status": "completed"},
+    only={"status": "running"},
+)
+_REVIVE = PreparedUpdate(NodeAttempt, ["status"], ["node_execution_id", "number"])
+_KEEP_OUTPUT = PreparedUpdate(NodeExecution, ["output_payload"], ["node_execution_id"])
 _FAIL_ATTEMPT = PreparedUpdate(
     NodeAttempt, ["status", "finished_at", "error", "again_at"], ["node_attempt_id", "status"]
 )
@@ -197,34 +258,30 @@ _EDGE = PreparedInsert(
     EdgeTraversal,
     *("run_id", "upstream_label", "downstream_label", "param", "rule", "traversed_at"),
 )
+_ORIGIN = PreparedInsert(
+    RowOrigin, "node_attempt_id", "table_name", "first_key", "last_key", "span", "key_text"
+)
+_ORIGIN_OF_TEXT = PreparedSelect(RowOrigin, "node_attempt_id", "table_name", "key_text")
+
 _FORGET_EDGES = PreparedDelete(EdgeTraversal, "run_id", "upstream_label")
 
 # --- runs -----------------------------------------------------------------------------------
 
 
 def _run_started(event: RunStarted, author: Author) -> Write:
-    given = inputs_of(event.inputs, event.plan)
-    graph = _graph_of(event.plan)
-    place = event.place
-    values = {
-        "parent_label": None if place is None else place.label,
-        "map_key": "" if place is None else place.key,
-        "branch": None if place is None else place.branch,
-        "path": event.path,
-        "tenant": event.tenant,
-        "initiated_by": event.initiated_by,
-        "targets": None if event.targets is None else list(event.targets),
-    }
-    return partial(
-        _begin_run,
-        run_id=event.run_id,
-        at=event.at,
-        dag_nsref=event.dag_nsref,
-        parent_run_id=event.parent_run_id,
-        given=given,
-        graph=graph,
-        owner=author.owner,
-        values=values,
+    return _run_begun(
+        event.run_id,
+        event.at,
+        event.dag_nsref,
+        inputs_of(event.inputs, event.plan),
+        event.parent_run_id,
+        author,
+        graph=_graph_of(event.plan),
+        path=event.path,
+        place=event.place,
+        tenant=event.tenant,
+        initiated_by=event.initiated_by,
+        targets=event.targets,
     )
 
 
@@ -237,56 +294,52 @@ def run_created(
     author: Author,
 ) -> Write:
     """A run that somebody else begins, without a graph that is known."""
-    values = {
-        "parent_label": None,
-        "map_key": "",
-        "branch": None,
-        "path": "",
-        "tenant": None,
-        "initiated_by": None,
-        "targets": None,
-    }
-    return partial(
-        _begin_run,
-        run_id=run_id,
-        at=at,
-        dag_nsref=dag_nsref,
-        parent_run_id=parent_run_id,
-        given=given,
-        graph=None,
-        owner=author.owner,
-        values=values,
-    )
+    return _run_begun(run_id, at, dag_nsref, given, parent_run_id, author)
 
 
-def _begin_run(
-    known: Known,
-    *,
+def _run_begun(
     run_id: str,
     at: datetime,
     dag_nsref: str | None,
-    parent_run_id: str | None,
     given: GivenInputs,
-    graph: _Graph | None,
-    owner: str,
-    values: Mapping[str, Any],
-) -> Steps:
-    yield from _keep(known, given.content)
-    yield from _keep_graph(known, graph)
-    yield _RUN(
-        run_id=run_id,
-        dag_nsref=dag_nsref,
-        parent_run_id=parent_run_id,
-        status="running",
-        started_at=at,
-        source_inputs=given.content.payload_hash,
-        withheld=given.withheld,
-        graph_hash=None if graph is None else graph.graph_hash,
-        owner=owner,
-        heartbeat_at=at,
-        **values,
-    )
-    known.fences[run_id] = 1
+    parent_run_id: str | None,
+    author: Author,
+    *,
+    graph: _Graph | None = None,
+    path: str = "",
+    place: Place | None = None,
+    tenant: str | None = None,
+    initiated_by: str | None = None,
+    targets: Sequence[str] | None = None,
+) -> Write:
+    def write(known: Known) -> Steps:
+        if place is not None:
+            yield from _own(known, place.parent_run_id, author)
+        yield from _keep(known, given.content)
+        yield from _keep_graph(known, graph)
+        yield _RUN(
+            run_id=run_id,
+            dag_nsref=dag_nsref,
+            path=path,
+            parent_run_id=parent_run_id,
+            parent_label=None if place is None else place.label,
+            map_key="" if place is None else place.key,
+            branch=None if place is None else place.branch,
+            status="running",
+            started_at=at,
+            source_inputs=given.content.payload_hash,
+            withheld=given.withheld,
+            graph_hash=None if graph is None else graph.graph_hash,
+            tenant=tenant,
+            initiated_by=initiated_by,
+            targets=None if targets is None else list(targets),
+            owner=author.owner,
+            heartbeat_at=at,
+        )
+        known.fences[run_id] = 1
+        known.at_work.add(run_id)
+
+    return _OfRunOnly(write)
 
 
 def _run_resumed(event: RunResumed, author: Author) -> Write:
@@ -294,7 +347,13 @@ def _run_resumed(event: RunResumed, author: Author) -> Write:
 
     def write(known: Known) -> Steps:
         (found,) = (yield _RUN_BY_ID(run_id=run_id)) or (None,)
+        if found is not None and event.fence not in (None, found.fence):
+            raise _just_taken(run_id)
         run = _resumable(found, run_id, at, author)
+        if event.place is None:
+            yield from _end_below(known, run, at)
+        else:
+            yield from _own(known, event.place.parent_run_id, author)
         yield from _keep_graph(known, graph)
         taken = yield _TAKE_OVER(
             {
@@ -308,14 +367,63 @@ def _run_resumed(event: RunResumed, author: Author) -> Write:
             fence=run.fence,
         )
         if not taken:
-            raise WrongRunState(f"run {run_id!r} has just been taken over by somebody else")
-        for node in (yield _NODES_RUNNING(run_id=run_id, status="running")):
-            yield from _end_attempts(node.node_execution_id, "cancelled", at, None)
-            yield _END_NODE(_outcome("pending", None), node_execution_id=node.node_execution_id)
-            known.running.pop((run_id, node.node_label), None)
+            raise _just_taken(run_id)
+        yield from _end_running_nodes(known, run_id, at, "pending")
+        if event.completed is not None and (yield from _done(run_id)) != event.completed:
+            raise _just_taken(run_id)
         known.fences[run_id] = run.fence + 1
+        known.at_work.add(run_id)
+        author.broken.discard(run_id)
 
     return write
+
+
+def _end_below(known: Known, run: DagRun, at: datetime) -> Steps:
+    """Ends what an owner who is gone has left running inside of a run, so that it can tell of it no
+    more should it come back. Runs that its nodes only began are ended if they were its own."""
+    for child in (yield _BELOW(parent_run_id=run.run_id, status="running")):
+        if child.parent_label is None and child.owner != run.owner:
+            continue
+        yield from _end_below(known, child, at)
+        taken = yield _TAKE_OVER(
+            {
+                **_ended("cancelled", at),
+                "graph_hash": child.graph_hash,
+                "owner": None,
+                "fence": child.fence + 1,
+                "heartbeat_at": None,
+            },
+            run_id=child.run_id,
+            fence=child.fence,
+        )
+        if taken:
+            yield from _end_running_nodes(known, child.run_id, at, "cancelled")
+
+
+def _end_running_nodes(
+    known: Known, run_id: str, at: datetime, status: Literal["pending", "cancelled"]
+) -> Steps:
+    """Whatever becomes of a node: its attempt that is running can end nothing any more."""
+    ended = None if status == "pending" else at
+    for node in (yield _NODES_OF(run_id=run_id, status="running")):
+        yield from _end_attempts(node.node_execution_id, "cancelled", at, None)
+        # not if a commit that was under way when its process died has completed it just now
+        yield _STOP_NODE(
+            _outcome(status, ended), node_execution_id=node.node_execution_id, status="running"
+        )
+        known.running.pop((run_id, node.node_label), None)
+
+
+def _done(run_id: str) -> Generator[Any, Any, set[str]]:
+    """The nodes of a run that need not be run."""
+    done: set[str] = set()
+    for status in ("completed", "skipped"):
+        done |= {each.node_label for each in (yield _NODES_OF(run_id=run_id, status=status))}
+    return done
+
+
+def _just_taken(run_id: str) -> RunTakenOver:
+    return RunTakenOver(f"run {run_id!r} has just been taken over by somebody else")
 
 
 def _resumable(run: DagRun | None, run_id: str, at: datetime, author: Author) -> DagRun:
@@ -341,8 +449,19 @@ def _run_finished(event: RunFinished, author: Author) -> Write:
         if not (yield _FINISH_OWN(values, run_id=run_id, fence=fence)):
             raise _taken_over(run_id)
         del known.fences[run_id]
+        known.at_work.discard(run_id)
+        if status == "completed" and fence > 1:
+            yield from _end_paused(run_id, event.at)
 
-    return write
+    return _OfRunOnly(write)
+
+
+def _end_paused(run_id: str, at: datetime) -> Steps:
+    """Ends what had paused inside of a run, and whose place others took after a restart."""
+    for child in (yield _BELOW(parent_run_id=run_id, status="paused")):
+        if child.parent_label is not None:
+            yield from _end_paused(child.run_id, at)
+            yield _FINISH(_ended("cancelled", at), run_id=child.run_id)
 
 
 def run_finished(
@@ -364,6 +483,7 @@ def run_finished(
         if not (yield _FINISH(values, run_id=run_id)):
             raise _no_run(run_id)
         known.fences.pop(run_id, None)
+        known.at_work.discard(run_id)
 
     return write
 
@@ -387,14 +507,33 @@ def run_pinned(run_id: str, pinned: bool) -> Write:
 
 
 def heartbeat(author: Author, at: datetime) -> Write:
-    """Says of all runs of this owner that it is alive, and notices when one is not its any more."""
+    """Says of all runs of this owner that it is alive, and notices when one is not its any more.
+
+    Of runs whose end could not be recorded it says that nobody is at work on them.
+    """
 
     def write(known: Known) -> Steps:
+        nobody = {"owner": None, "heartbeat_at": None}
+        for run_id in tuple(author.broken):
+            yield _LEAVE(nobody, run_id=run_id, owner=author.owner, status="running")
+            known.at_work.discard(run_id)
         own = yield _BEAT({"heartbeat_at": at}, owner=author.owner, status="running")
-        if own < len(known.fences):
+        if own < len(known.at_work):
             known.fences.clear()
 
     return write
+
+
+def hold(known: Known) -> Steps:
+    """Makes sure that the runs of this owner are so still, and that nobody takes them over before
+    this transaction is committed.
+
+    Raises:
+        RunTakenOver: somebody has.
+    """
+    for run_id, fence in tuple(known.fences.items()):
+        if not (yield _HOLD({"status": "running"}, run_id=run_id, fence=fence)):
+            raise _taken_over(run_id)
 
 
 def abandoned(author: Author) -> Write:
@@ -403,6 +542,7 @@ def abandoned(author: Author) -> Write:
     def write(known: Known) -> Steps:
         yield _ABANDON({"owner": None, "heartbeat_at": None}, owner=author.owner, status="running")
         known.fences.clear()
+        known.at_work.clear()
 
     return write
 
@@ -415,6 +555,12 @@ def _ended(status: RunStatus, at: datetime | None) -> dict[str, Any]:
         "error": None,
         "sink_outputs": None,
     }
+
+
+def _own(known: Known, run_id: str, author: Author) -> Steps:
+    """Raises if a run is not this owner's any more."""
+    if run_id not in known.fences:
+        yield from _fence(known, run_id, author)
 
 
 def _fence(
@@ -435,8 +581,8 @@ def _no_run(run_id: str) -> RunNotFound:
     return RunNotFound(f"there is no run {run_id!r} in this store")
 
 
-def _taken_over(run_id: str) -> WrongRunState:
-    return WrongRunState(
+def _taken_over(run_id: str) -> RunTakenOver:
+    return RunTakenOver(
         f"run {run_id!r} was taken over by another process, which goes on with it; what happens "
         "here is not recorded any more"
     )
@@ -489,7 +635,14 @@ def _keep_graph(known: Known, graph: _Graph | None) -> Steps:
 
 def _keep(known: Known, content: Content) -> Steps:
     if not known.has(content.payload_hash):
-        yield _PAYLOAD(**content._asdict())
+        payload_hash, type_name, restorable, text, rows = content
+        made = yield _PAYLOAD(
+            payload_hash=payload_hash, type_name=type_name, restorable=restorable, text=text
+        )
+        if made and rows:
+            yield _PAYLOAD_ROWS.many(
+                {"payload_hash": payload_hash, **each._asdict()} for each in rows
+            )
 
 
 # --- nodes ----------------------------------------------------------------------------------
@@ -520,22 +673,32 @@ def node_started(
     number: int | None = None,
 ) -> Write:
     """An attempt begins: of this number, or of the next one."""
-    given_hash = None if given is None else given.payload_hash
+    return _Start(run_id, at, label, given, is_source, is_sink, author, number)
 
-    def write(known: Known) -> Steps:
+
+@dataclass(eq=False, slots=True)
+class _Start:
+    run_id: str
+    at: datetime
+    label: str
+    given: Content | None
+    is_source: bool
+    is_sink: bool
+    author: Author
+    number: int | None
+
+    def __call__(self, known: Known) -> Steps:
+        run_id, at, label, given, number = self.run_id, self.at, self.label, self.given, self.number
         if given is not None:
             yield from _keep(known, given)
-        fence = known.fences.get(run_id)
-        if fence is None:
-            fence = yield from _fence(known, run_id, author, only_own=number is not None)
+        fence = yield from self.fence(known)
         node_id = yield _START(
             run_id=run_id,
             node_label=label,
-            status="running",
-            is_source=is_source,
-            is_sink=is_sink,
+            is_source=self.is_source,
+            is_sink=self.is_sink,
             started_at=at,
-            input_payload=given_hash,
+            input_payload=None if given is None else given.payload_hash,
         )
         attempt = 1 if number is None else number
         if node_id is None:
@@ -549,21 +712,26 @@ def node_started(
                 )
             yield from _end_attempts(node_id, "cancelled", at, None)
             values = _outcome("running", None)
-            yield _START_AGAIN(
-                {**values, "started_at": at, "input_payload": given_hash}, node_execution_id=node_id
+            values.update(
+                started_at=at, input_payload=None if given is None else given.payload_hash
             )
+            yield _START_AGAIN(values, node_execution_id=node_id)
             yield _FORGET_EDGES(run_id=run_id, upstream_label=label)
         attempt_id = yield _ATTEMPT(
             node_execution_id=node_id,
             number=attempt,
             fence=fence,
-            owner=author.owner,
-            status="running",
+            owner=self.author.owner,
             started_at=at,
         )
         known.running[run_id, label] = _Attempt(node_id, attempt_id, attempt)
 
-    return write
+    def fence(self, known: Known) -> Generator[Any, Any, int]:
+        fence = known.fences.get(self.run_id)
+        if fence is None:
+            own = self.number is not None
+            fence = yield from _fence(known, self.run_id, self.author, only_own=own)
+        return fence
 
 
 def _attempt_failed(event: AttemptFailed, _: Author) -> Write:
@@ -581,41 +749,157 @@ def _attempt_failed(event: AttemptFailed, _: Author) -> Write:
 
 
 def _node_completed(event: NodeCompleted, _: Author) -> Write:
-    node = event.node
-    content = payload_of(event.value, node.returns, f"what {node.label} returned")
+    node, written = event.node, event.written
+    if event.elsewhere is not None:
+        return _completed_elsewhere(event, event.elsewhere)
+
+    def content() -> Content:
+        what = f"what {node.label} returned"
+        return payload_of(event.value, node.returns, what, has_origins=written is not None)
+
     return node_completed(
-        event.run_id, event.at, node.label, content, _edges_of(node), event.attempt
+        event.run_id,
+        event.at,
+        node.label,
+        content() if written is None else content,  # which has the keys of its rows then
+        _edges_of(node),
+        event.attempt,
+        None if written is None else partial(_save, written),
     )
+
+
+def _completed_elsewhere(event: NodeCompleted, saved: SavedElsewhere) -> Write:
+    """The rows are there, and so is the value; only where the rows came from is copied."""
+    node = event.node
+    content: Content | str
+    if saved.payload_hash is None:
+        content = payload_of(event.value, node.returns, f"what {node.label} returned")
+    else:
+        content = saved.payload_hash
+
+    def copy_origins(attempt_id: int) -> Steps:
+        for origins in saved.origins():
+            yield _ORIGIN.many(_origin_rows(attempt_id, origins))
+
+    return node_completed(
+        event.run_id,
+        event.at,
+        node.label,
+        content,
+        _edges_of(node),
+        event.attempt,
+        copy_origins,
+        adopted=saved.adopted,
+    )
+
+
+def _origin_rows(attempt_id: int, origins: Iterable[Origin]) -> list[dict[str, Any]]:
+    return [
+        {
+            "node_attempt_id": attempt_id,
+            "table_name": name,
+            "first_key": first,
+            "last_key": last,
+            "span": None if first is None or last is None else span_of(first, last),
+            "key_text": text,
+        }
+        for name, first, last, text in origins
+    ]
+
+
+def _save(written: Written, attempt_id: int) -> Steps:
+    def keep(origins: list[Origin]) -> Any:
+        return _ORIGIN.many(_origin_rows(attempt_id, origins))
+
+    def kept(origin: Origin) -> Any:
+        return _ORIGIN_OF_TEXT(
+            node_attempt_id=attempt_id, table_name=origin.table_name, key_text=origin.key_text
+        )
+
+    yield from save(written, keep, kept)
 
 
 def node_completed(
     run_id: str,
     at: datetime,
     label: str,
-    output: Content,
+    output: Content | str | Callable[[], Content],
     edges: Sequence[EdgeTold],
     number: int | None = None,
+    save_rows: Callable[[int], Steps] | None = None,
+    *,
+    adopted: bool = False,
 ) -> Write:
-    """The attempt of this number, or whichever is running, has returned."""
+    """The attempt of this number, or whichever is running, has returned.
+
+    What it returned may be made once its rows are saved, for which the key of the attempt is given.
+    An attempt that is `adopted` had returned before its process ended, and was ended since.
+    """
+    completion = _Completion(run_id, at, label, output, edges, number, save_rows)
+    if not adopted or number is None:
+        return completion
+    return together(partial(_run_on, run_id, label, number), completion)
+
+
+def _run_on(run_id: str, label: str, number: int, _: Known) -> Steps:
+    """Has an attempt run that was ended when its run was resumed."""
+    (node,) = yield _NODE_BY_LABEL(run_id=run_id, node_label=label)
+    yield _REVIVE({"status": "running"}, node_execution_id=node.node_execution_id, number=number)
+
+
+def output_kept(run_id: str, label: str, number: int, output: Content) -> Write:
+    """What a running attempt has returned, whose rows are about to be saved elsewhere."""
 
     def write(known: Known) -> Steps:
+        attempt = yield from _running(known, run_id, label, number)
+        if attempt is None:
+            raise _stale(run_id, label, number)
+        yield from _keep(known, output)
+        yield _KEEP_OUTPUT(
+            {"output_payload": output.payload_hash}, node_execution_id=attempt.node_id
+        )
+
+    return write
+
+
+@dataclass(eq=False, slots=True)
+class _Completion:
+    run_id: str
+    at: datetime
+    label: str
+    output: Content | str | Callable[[], Content]
+    edges: Sequence[EdgeTold]
+    number: int | None
+    save_rows: Callable[[int], Steps] | None
+
+    def __call__(self, known: Known) -> Steps:
+        run_id, at, label, number, output = (
+            self.run_id,
+            self.at,
+            self.label,
+            self.number,
+            self.output,
+        )
         attempt = yield from _running(known, run_id, label, number)
         if attempt is None:
             if number is None:
                 raise WrongRunState(f"{label!r} has not been started in run {run_id!r}")
             raise _stale(run_id, label, number)
-        yield from _keep(known, output)
-        ended = {"status": "completed", "finished_at": at}
-        if not (yield _END_ATTEMPT(ended, node_attempt_id=attempt.attempt_id, status="running")):
+        ended = yield _COMPLETE_ATTEMPT({"finished_at": at}, node_attempt_id=attempt.attempt_id)
+        if not ended:
             raise _stale(run_id, label, attempt.number)
+        if self.save_rows is not None:
+            yield from self.save_rows(attempt.attempt_id)
+        content = output() if callable(output) else output
+        if isinstance(content, Content):
+            yield from _keep(known, content)
+            content = content.payload_hash
         yield _COMPLETE(
-            {"status": "completed", "finished_at": at, "output_payload": output.payload_hash},
+            {"finished_at": at, "output_payload": content},
             node_execution_id=attempt.node_id,
         )
-        yield from _keep_edges(run_id, at, label, edges)
+        yield from _keep_edges(run_id, at, label, self.edges)
         del known.running[run_id, label]
-
-    return write
 
 
 def _node_skipped(event: NodeSkipped, _: Author) -> Write:
@@ -730,6 +1014,128 @@ def _nothing(_: Known) -> Steps:
     yield from ()
 
 
+# --- several of them --------------------------------------------------------------------------
+
+
+def folded(writes: Iterable[Write]) -> list[Write]:
+    """The same writes, for one transaction: of an attempt that begins and completes within them,
+    each row is written once, as it is in the end.
+
+    It is left as it is where something else comes in between that may be about nodes.
+    """
+    found: list[Write] = []
+    begun: dict[tuple[str, str], int] = {}
+    wholes: dict[tuple[str, str], _Whole] = {}
+
+    def end_wholes() -> None:
+        if wholes:
+            found.append(partial(_end_wholes, tuple(wholes.values())))
+            wholes.clear()
+
+    for write in writes:
+        if isinstance(write, _Start):
+            if (write.run_id, write.label) in wholes:  # once more
+                end_wholes()
+            begun[write.run_id, write.label] = len(found)
+        elif not isinstance(write, _OfRunOnly):
+            if isinstance(write, _Completion):
+                key = write.run_id, write.label
+                place = begun.pop(key, None)
+                whole = None if place is None else _Whole.of(found[place], write)
+                if place is not None and whole is not None:
+                    found[place] = whole.begin
+                    wholes[key] = whole
+                    continue
+            end_wholes()
+            begun.clear()
+        found.append(write)
+    end_wholes()
+    return found
+
+
+@dataclass(eq=False, slots=True)
+class _OfRunOnly:
+    """A write that does nothing to nodes that have begun."""
+
+    write: Write
+
+    def __call__(self, known: Known) -> Steps:
+        return self.write(known)
+
+
+class _Whole:
+    """An attempt from its beginning to its completion."""
+
+    def __init__(self, start: _Start, completion: _Completion, output: Content) -> None:
+        self.start = start
+        self.completion = completion
+        self._output = output
+        self._node_id: int | None = None
+        self._fence = 0
+
+    @classmethod
+    def of(cls, start: Write, completion: Write) -> _Whole | None:
+        if not (isinstance(start, _Start) and isinstance(completion, _Completion)):
+            return None
+        output = completion.output
+        if completion.save_rows is not None or not isinstance(output, Content):
+            return None
+        if start.number is None or start.number != completion.number:
+            return None
+        return cls(start, completion, output)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the node was not there before; else start and completion are done as they are."""
+        return self._node_id is not None
+
+    def begin(self, known: Known) -> Steps:
+        start, completion = self.start, self.completion
+        if start.given is not None:
+            yield from _keep(known, start.given)
+        yield from _keep(known, self._output)
+        self._fence = yield from start.fence(known)
+        self._node_id = yield _WHOLE_NODE(
+            run_id=start.run_id,
+            node_label=start.label,
+            is_source=start.is_source,
+            is_sink=start.is_sink,
+            started_at=start.at,
+            finished_at=completion.at,
+            input_payload=None if start.given is None else start.given.payload_hash,
+            output_payload=self._output.payload_hash,
+        )
+        if self._node_id is None:
+            yield from start(known)
+
+    def attempt(self) -> dict[str, Any]:
+        return {
+            "node_execution_id": self._node_id,
+            "number": self.start.number,
+            "fence": self._fence,
+            "owner": self.start.author.owner,
+            "started_at": self.start.at,
+            "finished_at": self.completion.at,
+        }
+
+
+def _end_wholes(wholes: Sequence[_Whole], known: Known) -> Steps:
+    """What is left of attempts whose nodes are there: the rows of others, by one statement each."""
+    attempts = [whole.attempt() for whole in wholes if whole.is_first]
+    if attempts:
+        yield _WHOLE_ATTEMPT.many(attempts)
+    edges: list[dict[str, Any]] = []
+    for whole in wholes:
+        told = whole.completion
+        if whole.is_first:
+            edges += _edge_rows(told.run_id, told.at, told.label, told.edges)
+            continue
+        yield from _keep_edge_rows(edges)
+        edges = []
+        yield from told(known)
+    yield from _keep_edge_rows(edges)
+
+
 # --- parts of them ----------------------------------------------------------------------------
 
 
@@ -820,7 +1226,13 @@ def _edges_of(node: NodePlan) -> list[EdgeTold]:
 
 
 def _keep_edges(run_id: str, at: datetime, label: str, edges: Iterable[EdgeTold]) -> Steps:
-    rows = [
+    return _keep_edge_rows(_edge_rows(run_id, at, label, edges))
+
+
+def _edge_rows(
+    run_id: str, at: datetime, label: str, edges: Iterable[EdgeTold]
+) -> list[dict[str, Any]]:
+    return [
         {
             "run_id": run_id,
             "upstream_label": label,
@@ -831,6 +1243,9 @@ def _keep_edges(run_id: str, at: datetime, label: str, edges: Iterable[EdgeTold]
         }
         for downstream, param, rule in edges
     ]
+
+
+def _keep_edge_rows(rows: Sequence[dict[str, Any]]) -> Steps:
     if len(rows) == 1:
         yield _EDGE(**rows[0])
     elif rows:

@@ -24,6 +24,7 @@ from lythonic_state import (
     transaction,
 )
 
+from ..failpoints import reached
 from .tables import DagRun, GraphSnapshot, NodeExecution, Payload
 
 T = TypeVar("T")
@@ -202,7 +203,10 @@ def _remove_runs(conn: SyncConnection, run_ids: Sequence[str]) -> int:
     with transaction(conn):
         if DagRun.exists(conn, parent_run_id=list(run_ids), status="running"):
             return 0
-        return DagRun.delete(conn, ne__status="running", run_id=list(run_ids), pinned=False)
+        removed = DagRun.delete(conn, ne__status="running", run_id=list(run_ids), pinned=False)
+        reached("prune.inside")
+    reached("prune.removed")
+    return removed
 
 
 def _remove_payloads(conn: SyncConnection, hashes: list[str]) -> int:
@@ -225,9 +229,12 @@ def _unless_used(conn: SyncConnection, remove: Callable[[], int]) -> int:
     """What somebody has begun to refer to meanwhile stays, with its whole batch, for next time."""
     try:
         with transaction(conn):
-            return remove()
+            removed = remove()
+            reached("prune.inside")
     except ConstraintViolation:
         return 0
+    reached("prune.removed")
+    return removed
 
 
 def _batches(run_ids: Iterable[str], counts: dict[str, int]) -> Iterator[list[str]]:

@@ -9,15 +9,25 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from lythonic_state import AsyncConnection, Opener, SchemaError, SyncConnection, UserCtx
+from lythonic_state import AsyncConnection, DbModel, Opener, SchemaError, SyncConnection, UserCtx
 
-from ..dag_runner import utc_now
+from ..call import run_to_result
+from ..context import tenant_of
+from ..dag_runner import (
+    DagRunner,
+    OnChange,
+    Progress,
+    check_on_change,
+    resources_of,
+    utc_now,
+)
 from ..events import (
     Event,
     NodeCompleted,
@@ -27,13 +37,22 @@ from ..events import (
     RunStarted,
     RunStatus,
 )
+from ..failpoints import reached
+from ..graph import check_limit
+from ..outputs.reading import from_anywhere
+from ..outputs.rows import RowSource
 from ..recall import OldRun
+from ..stopping import can_be_told
 from ..values import Encoded
-from . import history, memory, recorder, retention
+from . import history, memory, recorder, retention, tracing
+from .explanation import Explanation
 from .liveness import begin_session, end_session
-from .payloads import given_text, inputs_of, is_small
+from .payloads import given_text, inputs_of, is_small, payload_of
 from .recorder import Author, EdgeTold, Write
+from .recovery import MOST_TIMES, RUNS_AT_ONCE, Recovering, Recovery, Unfinished
 from .retention import Pruned
+from .row_lists import Outputs, Places, RowList
+from .row_source import StoreRows
 from .tables import (
     SCHEMA,
     STORE_VERSION,
@@ -42,9 +61,14 @@ from .tables import (
     NodeExecution,
     StoreMeta,
 )
+from .tracing import Asking
 from .writer import Durability, Writer
 
+if TYPE_CHECKING:
+    from ..registry import Namespace
+
 T = TypeVar("T")
+R = TypeVar("R", bound=DbModel[Any])
 LOG = logging.getLogger("lythonic_compose")
 
 BUSY_TIMEOUT = 5.0
@@ -283,6 +307,319 @@ class Provenance:
         nothing = Encoded("null", False, "builtins:NoneType")
         return self._read(lambda conn: memory.load(conn, payload_hash), nothing)
 
+    # the rows of nodes
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the rows of nodes with `write=` can be saved here."""
+        return False
+
+    def expect_rows(self, models: Sequence[type[DbModel[Any]]], /) -> None:
+        """Makes sure that the tables of these models are there, before a run needs them.
+
+        Raises:
+            SchemaError: a table has another shape in the database.
+        """
+        raise NotImplementedError
+
+    def row_source(self) -> RowSource:
+        """Where `Rows` read what nodes have written."""
+        raise NotImplementedError
+
+    def is_at(self, target: str, /) -> bool:
+        """Whether this is the database of the store."""
+        return False
+
+    def rows_are_at(self, target: str, /) -> None:
+        """Notes where a runner writes rows to, so that they are found when they are asked for."""
+
+    def keep_output(
+        self, run_id: str, label: str, attempt: int, value: Any, declared: Any, /
+    ) -> str | None:
+        """Keeps what a running attempt returned, before its rows are saved in another database.
+
+        Raises:
+            WrongRunState: the attempt is not running any more.
+        """
+        raise NotImplementedError
+
+    # who goes on
+
+    async def recover(
+        self,
+        namespace: Namespace,
+        on_change: OnChange = "raise",
+        *,
+        resources: Mapping[str, Any] | None = None,
+        user_ctx: Any = None,
+        executor: Executor | None = None,
+        max_concurrency: int | None = None,
+        progress: Progress | None = None,
+        outputs: str | PathLike[str] | None = None,
+        write_models: bool = False,
+        concurrency: int | None = RUNS_AT_ONCE,
+        most_times: int | None = MOST_TIMES,
+    ) -> Recovery:
+        """Continues the abandoned runs whose Dag a namespace has, each as `restart` would.
+
+        A run is found by the `dag_nsref` that it was begun with. Those that cannot be continued are
+        listed with the reason, and so are those that somebody is at work on; none stops the others.
+        Of several recoveries at once, one gets a run. `resources`, `executor`, `max_concurrency`,
+        `progress`, `outputs` and `write_models` are as in `DagRunner`, and each run gets those of
+        the resources that it takes. With `user_ctx` only that tenant's runs are looked at.
+        `concurrency` runs go on at once, and one that was begun or continued more than `most_times`
+        times is left: it may be what kills the process.
+
+        Example:
+            >>> recovery = await provenance.recover(namespace)
+            >>> for run in recovery.left:
+            ...     print(run.run_id, run.reason, run.why)
+
+        Raises:
+            DagError: an option makes no sense; nothing has been continued.
+            WrongKind: `user_ctx` names no tenant.
+        """
+        recovering = self._recovering(
+            namespace,
+            on_change,
+            resources or {},
+            user_ctx,
+            concurrency,
+            most_times,
+            executor=executor,
+            max_concurrency=max_concurrency,
+            progress=progress,
+            outputs=outputs,
+            write_models=write_models,
+        )
+        return await recovering.carried_out()
+
+    def recover_sync(
+        self,
+        namespace: Namespace,
+        on_change: OnChange = "raise",
+        *,
+        resources: Mapping[str, Any] | None = None,
+        user_ctx: Any = None,
+        executor: Executor | None = None,
+        max_concurrency: int | None = None,
+        progress: Progress | None = None,
+        outputs: str | PathLike[str] | None = None,
+        write_models: bool = False,
+        concurrency: int | None = RUNS_AT_ONCE,
+        most_times: int | None = MOST_TIMES,
+    ) -> Recovery:
+        """`recover` for code that does not await; also below a running event loop.
+
+        On the main thread, SIGINT and SIGTERM pause the runs that go on, as in `run_sync`, and no
+        others are continued.
+
+        Raises:
+            DagError: an option makes no sense; nothing has been continued.
+            WrongKind: `user_ctx` names no tenant.
+        """
+        recovering = self._recovering(
+            namespace,
+            on_change,
+            resources or {},
+            user_ctx,
+            concurrency,
+            most_times,
+            executor=executor,
+            max_concurrency=max_concurrency,
+            progress=progress,
+            outputs=outputs,
+            write_models=write_models,
+        )
+        return run_to_result(recovering.until_told if can_be_told() else recovering.carried_out)
+
+    def _recovering(
+        self,
+        namespace: Namespace,
+        on_change: OnChange,
+        resources: Mapping[str, Any],
+        user_ctx: Any,
+        concurrency: int | None,
+        most_times: int | None,
+        *,
+        max_concurrency: int | None,
+        **options: Any,
+    ) -> Recovering:
+        def runner_of(dag: Any) -> DagRunner:
+            taken = resources_of(dag.plan(frozenset(resources)))
+            return DagRunner(
+                dag,
+                self,
+                max_concurrency=max_concurrency,
+                resources={name: value for name, value in resources.items() if name in taken},
+                user_ctx=user_ctx,
+                clock=self._clock,
+                **options,
+            )
+
+        check_on_change(on_change)
+        check_limit("max_concurrency", max_concurrency)
+        check_limit("concurrency", concurrency)
+        check_limit("most_times", most_times)
+        tenant = tenant_of(user_ctx)
+        return Recovering(
+            lambda: self._unfinished(user_ctx),
+            namespace,
+            runner_of,
+            tenant,
+            on_change,
+            concurrency,
+            most_times,
+        )
+
+    def _unfinished(self, user_ctx: UserCtx) -> list[Unfinished]:
+        return self._read(
+            lambda conn: history.unfinished(conn, self._why_running, self._clock(), user_ctx), []
+        )
+
+    # rows
+
+    def rows_of(
+        self,
+        run_id: str,
+        label: str,
+        model: type[R],
+        /,
+        *,
+        limit: int | None = None,
+        outputs: Outputs | None = None,
+        user_ctx: UserCtx = None,
+    ) -> RowList[R]:
+        """The rows of a model that a node wrote in a run, as they are now, in order of their keys.
+
+        Those that another attempt has written since, and those that are deleted, are marked. What
+        nodes inside of it wrote counts, too; one of them has a path: "pages/fetch". A node that
+        reuses an output has the rows of the attempt that made it. `outputs` is the database (a
+        connection, a path or a URL) that the rows were written to, if it is not this store's;
+        without it, where the table is not in the store, it is the one that a runner last used.
+
+        Example:
+            >>> rows = provenance.rows_of(result.run_id, "clean", Price)
+            >>> [price.cents for price in rows], rows.deleted
+            ([110, 640], (RowKey(table='Price', key=3),))
+
+        Raises:
+            RunNotFound: the run is not in this store, or another tenant's.
+            UnknownName: it has no node of such a label.
+            LineageError: the table is in another database, or the model's rows belong to tenants
+                and `user_ctx` is missing.
+        """
+        return self._trace(
+            lambda asking: tracing.rows_of(asking, run_id, label, model, limit),
+            RowList(),
+            outputs,
+            user_ctx,
+        )
+
+    def origin_of(self, row: DbModel[Any], /, *, user_ctx: UserCtx = None) -> NodeExecution | None:
+        """The node that wrote a row last, by the row's key; None if none did.
+
+        Example:
+            >>> provenance.origin_of(price).node_label
+            'clean'
+
+        Raises:
+            LineageError: it is no row of a table with a key.
+        """
+        return self._trace(lambda asking: tracing.origin_of(asking, row), None, None, user_ctx)
+
+    def upstream_rows(
+        self,
+        row: DbModel[Any],
+        /,
+        *,
+        limit: int | None = None,
+        outputs: Outputs | None = None,
+        user_ctx: UserCtx = None,
+    ) -> RowList[Any]:
+        """The rows that reached the node which wrote this row, as they are now, table by table.
+
+        That is what the nearest nodes before it wrote, on the way through nodes that write nothing,
+        and the rows in values that its run was given or that a node returned. What was written for
+        an element of a map comes from that element only. Rows that no node wrote are among them.
+
+        Example:
+            >>> [raw.raw_id for raw in provenance.upstream_rows(price)]
+            [1, 2]
+
+        Raises:
+            LineageError: it is no row of a table with a key, or a table is in another database, or
+                rows belong to tenants and `user_ctx` is missing.
+        """
+        return self._trace(
+            lambda asking: tracing.upstream_rows(asking, row, limit), RowList(), outputs, user_ctx
+        )
+
+    def downstream_rows(
+        self,
+        row: DbModel[Any],
+        /,
+        *,
+        limit: int | None = None,
+        outputs: Outputs | None = None,
+        user_ctx: UserCtx = None,
+    ) -> RowList[Any]:
+        """The rows written by nodes that this row reached, in all runs, as they are now.
+
+        A row is here exactly if this one is among its `upstream_rows`, or was before it was
+        rewritten, which is marked.
+
+        Example:
+            >>> [total.cents for total in provenance.downstream_rows(price)]
+            [750]
+
+        Raises:
+            LineageError: as with `upstream_rows`.
+        """
+        return self._trace(
+            lambda asking: tracing.downstream_rows(asking, row, limit), RowList(), outputs, user_ctx
+        )
+
+    def explain(
+        self,
+        row: DbModel[Any],
+        /,
+        *,
+        depth: int = 10,
+        steps: int = 50,
+        outputs: Outputs | None = None,
+        user_ctx: UserCtx = None,
+    ) -> Explanation:
+        """How a row came to be: the node that wrote it, those whose rows fed that one, and so on.
+
+        At most so many steps, and so many levels of them; what was cut is said.
+
+        Example:
+            >>> print(provenance.explain(total))
+            Total 1 {"total_id":1,"cents":750}
+            1. total wrote Total 1
+            …
+
+        Raises:
+            LineageError: it is no row of a table with a key, or belongs to a tenant and `user_ctx`
+                is missing.
+            ValueError: `depth` or `steps` is less than one.
+        """
+        for name, value in (("depth", depth), ("steps", steps)):
+            if value < 1:
+                raise ValueError(f"{name} is how many at most, 1 or more, not {value!r}")
+        return self._trace(
+            lambda asking: tracing.explain(asking, row, depth, steps),
+            Explanation(tracing.named(row), None),
+            outputs,
+            user_ctx,
+        )
+
+    def _trace(
+        self, read: Callable[[Asking], T], empty: T, outputs: Outputs | None, user_ctx: UserCtx
+    ) -> T:
+        raise NotImplementedError
+
     # what stays
 
     def pin(self, run_id: str, pinned: bool = True) -> None:
@@ -344,7 +681,7 @@ class Provenance:
 
 
 class NullProvenance(Provenance):
-    """Takes everything and keeps nothing."""
+    """Takes everything and keeps nothing, so that no node can write rows with it."""
 
     @property
     def blocking(self) -> bool:
@@ -356,10 +693,20 @@ class NullProvenance(Provenance):
     def try_emit(self, *events: Event) -> bool:
         return True
 
+    def keep_output(
+        self, run_id: str, label: str, attempt: int, value: Any, declared: Any, /
+    ) -> str | None:
+        return None
+
     def _write(self, prepare: Callable[[Author], Write]) -> None:
         pass
 
     def _read(self, read: Callable[[SyncConnection], T], empty: T) -> T:
+        return empty
+
+    def _trace(
+        self, read: Callable[[Asking], T], empty: T, outputs: Outputs | None, user_ctx: UserCtx
+    ) -> T:
         return empty
 
     def _why_running(self, run: DagRun, at: datetime) -> str | None:
@@ -411,6 +758,7 @@ class DagProvenance(Provenance):
         self._target = fspath(path_or_url)
         session = begin_session()
         self._author = author = Author(session)
+        self._rows_at: str | None = None
         try:
             self._writer = Writer(
                 self._target,
@@ -424,6 +772,8 @@ class DagProvenance(Provenance):
             end_session(session)
             raise
         self._session = session
+        self._expected = set[type[DbModel[Any]]]()
+        """The models whose tables are there."""
         self._drop = weakref.finalize(self, _dropped, self._writer, session)
 
     def __repr__(self) -> str:
@@ -434,30 +784,69 @@ class DagProvenance(Provenance):
         return True
 
     def emit(self, *events: Event) -> None:
+        has_rows = False
+        for event in events:
+            if isinstance(event, NodeCompleted) and event.written is not None:
+                self.expect_rows(event.written.models)
+                has_rows = True
+        broken = self._broken_among(events)
         try:
-            self._writer.write(self._writes(events), at_once=_are_awaited(events))
+            at_once = _are_awaited(events)
+            self._writer.write(self._writes(events), at_once=at_once, alone=has_rows)
         except BaseException:
-            self._note_ends(events)
+            self._note_ends(events, broken)
             raise
 
     def try_emit(self, *events: Event) -> bool:
         for event in events:
             if not _is_small(event):
                 return False
+        broken = self._broken_among(events)
         try:
             make = partial(self._writes, events)
             return self._writer.try_write(make, at_once=_are_awaited(events))
         except BaseException:
-            self._note_ends(events)
+            self._note_ends(events, broken)
             raise
+
+    @property
+    def keeps_rows(self) -> bool:
+        return True
+
+    def expect_rows(self, models: Sequence[type[DbModel[Any]]], /) -> None:
+        new = [model for model in models if model not in self._expected]
+        if new:
+            self._writer.take_rows(new)
+            self._expected.update(new)
+
+    def rows_are_at(self, target: str, /) -> None:
+        self._rows_at = from_anywhere(target)
+
+    def is_at(self, target: str, /) -> bool:
+        return from_anywhere(target) == from_anywhere(self._target)
+
+    def keep_output(
+        self, run_id: str, label: str, attempt: int, value: Any, declared: Any, /
+    ) -> str | None:
+        content = payload_of(value, declared, f"what {label} returned", has_origins=True)
+        self._writer.write([recorder.output_kept(run_id, label, attempt, content)], at_once=True)
+        return content.payload_hash
+
+    def row_source(self) -> RowSource:
+        writer = self._writer
+        return StoreRows(writer.target, writer if writer.in_memory else None)
 
     def _writes(self, events: Sequence[Event]) -> list[Write]:
         return [recorder.write_of(event, self._author) for event in events]
 
-    def _note_ends(self, events: Sequence[Event]) -> None:
-        """Notes which runs have ended without a record of it."""
+    def _broken_among(self, events: Sequence[Event]) -> set[str]:
+        broken = self._author.broken
+        return broken & {event.run_id for event in events} if broken else set()
+
+    def _note_ends(self, events: Sequence[Event], broken: set[str]) -> None:
+        """Notes which runs have ended without a record of it, and which still have."""
         ended = (event.run_id for event in events if isinstance(event, RunFinished))
-        self._author.broken.update(ended)
+        self._author.broken.update(broken, ended)
 
     def open(self) -> Opener[SyncConnection, AsyncConnection]:
         """A connection to the same database, for queries of your own; sync or async.
@@ -482,6 +871,13 @@ class DagProvenance(Provenance):
         with self._writer.lent() as conn:
             return read(conn)
 
+    def _trace(
+        self, read: Callable[[Asking], T], empty: T, outputs: Outputs | None, user_ctx: UserCtx
+    ) -> T:
+        # on a connection of its own, so that others write meanwhile
+        with self.open() as conn, Places(conn, outputs, self._rows_at) as places:
+            return read(Asking(conn, places, user_ctx))
+
     def _why_running(self, run: DagRun, at: datetime) -> str | None:
         return self._author.why_running(run, at)
 
@@ -505,6 +901,7 @@ def _prepare(conn: SyncConnection) -> None:
         SCHEMA.migrate(conn)
     version = StoreMeta(name="version", value=str(STORE_VERSION))
     StoreMeta.insert_many(conn, [version], on_conflict="ignore")
+    reached("store.prepared")
     cast(Any, conn).commit()
 
 
@@ -523,11 +920,20 @@ def _end(writer: Writer, session: str) -> None:
 
 
 def _are_awaited(events: Sequence[Event]) -> bool:
-    """Whether somebody relies on these being written: a run has ended, or goes on here."""
-    return any(isinstance(event, (RunFinished, RunResumed)) for event in events)
+    """Whether somebody relies on these being written: a run has ended, or goes on here, or rows may
+    be refused."""
+    for event in events:
+        if isinstance(event, NodeCompleted):
+            if event.written is not None:
+                return True
+        elif isinstance(event, (RunFinished, RunResumed)):
+            return True
+    return False
 
 
 def _is_small(event: Event) -> bool:
-    if isinstance(event, (NodeCompleted, NodeSkipped)):
+    if isinstance(event, NodeCompleted):
+        return event.written is None and is_small(event.value)
+    if isinstance(event, NodeSkipped):
         return is_small(event.value)
     return not isinstance(event, RunStarted) or is_small(event.inputs)

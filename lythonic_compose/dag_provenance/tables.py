@@ -262,15 +262,64 @@ class EdgeTraversal(Record, table="edge_traversals"):
     traversed_at: AwareDatetime
 
 
-class RowOrigin(Record, table="row_origins", constraints=[Index("table_name", "first_key")]):
-    """Which attempt wrote which rows of a table: a range of integer keys, or one key as text."""
+class RowOrigin(
+    Record,
+    table="row_origins",
+    constraints=[
+        Index("table_name", "span", "first_key"),
+        Index("table_name", "key_text", where="key_text IS NOT NULL"),
+    ],
+):
+    """Which attempt wrote which rows of a table: a range of integer keys, or one key as text.
+
+    The newest one of a key, by `row_origin_id`, tells who wrote the row that is there now.
+    """
 
     row_origin_id: Annotated[int, PrimaryKey()] = -1
-    node_attempt_id: Annotated[int, ForeignKey(NodeAttempt, on_delete="cascade")]
+    node_attempt_id: Annotated[int, ForeignKey(NodeAttempt, on_delete="cascade"), Index()]
     table_name: str
     first_key: int | None = None
     last_key: int | None = None
+    span: int | None = None
+    """`span_of` the range: who looks for a key looks near it, as far as ranges of a span reach."""
     key_text: str | None = None
+    """`key_text` of `lythonic_state.identity`: JSON, a list of a composite key's parts."""
+
+
+class PayloadRows(
+    Record,
+    table="payload_rows",
+    constraints=[
+        Index("table_name", "span", "first_key"),
+        Index("of_run", "of_node", where="of_run IS NOT NULL"),
+    ],
+):
+    """Which rows of a table a kept value holds, so that nothing has to be decoded to find them;
+    or of which node it holds the stream of rows."""
+
+    payload_rows_id: Annotated[int, PrimaryKey()] = -1
+    payload_hash: Annotated[str, ForeignKey(Payload, on_delete="cascade"), Index()]
+    place: str = ""
+    """In what a run was given: the node and its parameter, "fetch.price"."""
+    table_name: str
+    only_rows: bool
+    """Whether the value is nothing but rows, in lists, dicts and the like."""
+    first_key: int | None = None
+    last_key: int | None = None
+    span: int | None = None
+    """Of the whole stretch from the first to the last key; None where keys are text."""
+    ranges: list[tuple[int, int]] = Field(default_factory=list)
+    """The integer keys, in order."""
+    texts: list[str] = Field(default_factory=list)
+    """The keys that are text, in order."""
+    of_run: str | None = None
+    """Of `Rows`: the run, and below it the node, that wrote them; table and keys are not said."""
+    of_node: str | None = None
+
+
+def span_of(first: int, last: int) -> int:
+    """How long a range of keys is, roughly: it has less than two to this power after the first."""
+    return (last - first).bit_length()
 
 
 class StoreMeta(Record, table="store_meta"):
@@ -293,6 +342,7 @@ SCHEMA = Schema(
         NodeAttempt,
         EdgeTraversal,
         RowOrigin,
+        PayloadRows,
     ]
 )
 

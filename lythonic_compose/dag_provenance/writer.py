@@ -12,9 +12,10 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain, groupby
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from lythonic_state import (
@@ -22,6 +23,7 @@ from lythonic_state import (
     ConstraintViolation,
     DatabaseBusy,
     DatabaseError,
+    DbModel,
     Opener,
     SyncConnection,
     checkpoint,
@@ -29,10 +31,13 @@ from lythonic_state import (
     open_sqlite_db,
     perform,
 )
-from lythonic_state.connection import sqlite_path
+from lythonic_state.connection import Synchronous, set_synchronous, sqlite_path
 
 from ..errors import WrongRunState
-from .recorder import Known, Steps, Write
+from ..outputs.reading import end_reading
+from ..outputs.saving import create_tables
+from .liveness import LEASE
+from .recorder import Known, Steps, Write, folded, hold
 
 T = TypeVar("T")
 LOG = logging.getLogger("lythonic_compose")
@@ -42,11 +47,15 @@ LENT_SECONDS = 10.0
 """How long a store in memory waits for its connection to come back."""
 BEAT_SECONDS = 10.0
 """How often the owner of running runs says that it is alive."""
+SURE_SECONDS = LEASE.total_seconds() / 2
+"""For so long, a run that was this owner's is taken to be so still."""
 FLUSH_SECONDS = 0.2
 FLUSH_WRITES = 128
 """With durability "run", so much waits to be written at most, and so long."""
 CHECKPOINT_WRITES = 100
 """After so many, SQLite's log is moved into the file; that is about its own thousand pages."""
+ROWS_OF_A_WRITE = 100
+"""Where there are more, they count as several."""
 CHECKPOINT_PAGES = 2000
 """So much may be left in the log."""
 
@@ -54,11 +63,13 @@ CHECKPOINT_PAGES = 2000
 class _Job:
     """The writes of one `write`, which are committed together, and how that went."""
 
-    __slots__ = ("done", "error", "waited_for", "writes")
+    __slots__ = ("alone", "done", "error", "waited_for", "writes")
 
-    def __init__(self, writes: Sequence[Write], waited_for: bool) -> None:
+    def __init__(self, writes: Sequence[Write], waited_for: bool, *, alone: bool = False) -> None:
         self.writes = writes
         self.waited_for = waited_for
+        self.alone = alone
+        """Whether it has a transaction of its own: what it writes may well be refused."""
         self.done = False
         self.error: BaseException | None = None
 
@@ -97,6 +108,9 @@ class Writer:
         self._keeper: _Keeper | None = None
         self._since_checkpoint = 0
         self._lending = 0
+        # a killed process loses nothing of a run's history; a power cut may lose the last commits
+        self._synchronous: Synchronous = "NORMAL"
+        self._sure_at = 0.0, 0.0
         _WRITERS.add(self)
         with self._mutex:
             self._open()
@@ -108,8 +122,11 @@ class Writer:
 
     # writing
 
-    def write(self, writes: Sequence[Write], *, at_once: bool = False) -> None:
-        """Has done them all, or none, when it returns; with durability "run", they may wait."""
+    def write(self, writes: Sequence[Write], *, at_once: bool = False, alone: bool = False) -> None:
+        """Has done them all, or none, when it returns; with durability "run", they may wait.
+
+        What is written `alone` shares no transaction, so that its failure is nobody else's.
+        """
         self._raise_unheard()
         if self._durability == "run" and not at_once:
             self._queue.append(_Job(writes, waited_for=False))
@@ -117,7 +134,7 @@ class Writer:
             if len(self._queue) >= FLUSH_WRITES:
                 self.flush()
             return
-        job = _Job(writes, waited_for=True)
+        job = _Job(writes, waited_for=True, alone=alone)
         self._queue.append(job)
         try:
             with self._held():
@@ -171,15 +188,19 @@ class Writer:
 
     def _few_are_queued(self) -> bool:
         """Whether what comes first is little, and can wait if the database is locked."""
+        if not self._queue:
+            return True
         queued = list(self._queue)
         return len(queued) <= 32 and not any(job.waited_for for job in queued)
 
     def _commit_queued(self, *, patient: bool) -> DatabaseError | None:
         """Why something is still queued, if it is."""
         jobs: list[_Job] = []
-        with suppress(IndexError):
-            while True:
+        try:
+            while self._queue:
                 jobs.append(self._queue.popleft())
+        except IndexError:  # whoever queued it has just given up
+            pass
         if not jobs:
             return None
         try:
@@ -203,11 +224,17 @@ class Writer:
         Raises:
             DatabaseError: what is not done now cannot be: the database is locked, or full.
         """
+        if len(jobs) > 1 and any(job.alone for job in jobs):
+            for _, batch in groupby(jobs, lambda job: job.alone and id(job)):
+                self._commit(list(batch), patient=patient)
+            return
+        before = self._changes()
         try:
             self._transact(jobs, patient=patient)
         except BaseException as error:
             if isinstance(error, DatabaseError) and not isinstance(error, ConstraintViolation):
-                raise
+                if isinstance(error, DatabaseBusy) or not jobs[0].alone:
+                    raise
             if len(jobs) > 1:
                 for job in jobs:
                     self._commit([job], patient=patient)
@@ -219,19 +246,29 @@ class Writer:
         else:
             for job in jobs:
                 job.done = True
-            self._since_checkpoint += len(jobs)
+            self._since_checkpoint += len(jobs) + (self._changes() - before) // ROWS_OF_A_WRITE
+
+    def _changes(self) -> int:
+        """How many rows were changed on the connection so far, where SQLite counts them."""
+        return getattr(self._conn, "total_changes", 0)
 
     def _transact(self, jobs: Sequence[_Job], *, patient: bool) -> None:
         conn, known = self._conn, self._known
         assert conn is not None
         began = False
+        writes: Iterable[Write] = chain.from_iterable(job.writes for job in jobs)
+        # where a start waits for its transaction, its completion may do so, too
+        writes = folded(writes) if self._durability == "run" else list(writes)
 
         def work() -> Steps:
             nonlocal began
             began = True
-            for job in jobs:
-                for write in job.writes:
-                    yield from write(known)
+            if self._is_doubtful():
+                known.fences.clear()
+            for write in writes:
+                yield from write(known)
+            if self._is_doubtful():  # it has slept in the middle, or worked for long
+                yield from hold(known)
 
         def once() -> None:
             try:
@@ -247,6 +284,17 @@ class Writer:
         except ConstraintViolation:
             # it may be that what was known to be there has been deleted by somebody else
             attempt()
+
+    def _is_doubtful(self) -> bool:
+        """Whether a process that slept since may have lost its runs; who asks makes sure of that,
+        inside of the transaction that relies on them."""
+        # the first may stand still while the machine sleeps
+        now, by_wall = time.monotonic(), time.time()
+        sure_at, by_wall_at = self._sure_at
+        if abs(now - sure_at) <= SURE_SECONDS and abs(by_wall - by_wall_at) <= SURE_SECONDS:
+            return False
+        self._sure_at = now, by_wall
+        return True
 
     def _patiently(self, function: Callable[[], T]) -> T:
         """Calls it until the database is not locked by others, for the time that is given."""
@@ -267,6 +315,18 @@ class Writer:
             error, self._unheard = self._unheard, None
             raise error
 
+    def take_rows(self, models: Sequence[type[DbModel[Any]]]) -> None:
+        """Creates the tables of these models that are missing, and those that they refer to.
+
+        From then on a commit is on the disk itself: people's rows are not a run's history.
+        """
+        with self._held() as conn:
+            self._commit_queued(patient=True)
+            if self._synchronous == "NORMAL":
+                set_synchronous(conn, "FULL")
+                self._synchronous = "FULL"
+            self._patiently(lambda: create_tables(conn, models))
+
     # reading
 
     @contextmanager
@@ -279,7 +339,7 @@ class Writer:
                 yield conn
             finally:
                 self._lending -= 1
-                conn.rollback()
+                end_reading(conn)
 
     def opener(self) -> Opener[SyncConnection, AsyncConnection]:
         """Connections for somebody else, to the same database."""
@@ -325,11 +385,10 @@ class Writer:
     def _new_opener(self, busy_timeout: float) -> Opener[SyncConnection, AsyncConnection]:
         if not self._is_sqlite:
             return open_db(self.target)
-        # a killed process loses nothing of a run's history; a power cut may lose the last commits
         opener = open_sqlite_db(
             self.target if "://" not in self.target else sqlite_path(self.target) or "",
             busy_timeout=busy_timeout,
-            synchronous="NORMAL",
+            synchronous=self._synchronous,
             autocheckpoint=0 if busy_timeout == 0 else None,
         )
         return cast("Opener[SyncConnection, AsyncConnection]", opener)
@@ -346,7 +405,7 @@ class Writer:
             self._forked = False
             try:
                 lost = self._commit_queued(patient=True)
-                if lost is None and self._known.fences:
+                if lost is None and self._known.at_work:
                     self._queue.append(_Job([self._leave()], waited_for=True))
                     self._commit_queued(patient=True)
             finally:
@@ -390,7 +449,7 @@ class Writer:
             if self._since_checkpoint >= CHECKPOINT_WRITES and not self.in_memory:
                 self._since_checkpoint = 0
                 self._checkpoint()
-            if beats and self._known.fences:
+            if beats and self._known.at_work:
                 self.write([self._beat()], at_once=True)
 
     def flush_quietly(self) -> None:
@@ -437,6 +496,8 @@ class _Keeper:
             if woken and self._stopped.wait(FLUSH_SECONDS):
                 return
             self._woken.clear()
+            if self._stopped.is_set():  # it may be what has just been cleared
+                return
             beats = time.monotonic() >= beat_at
             if beats:
                 beat_at = time.monotonic() + BEAT_SECONDS

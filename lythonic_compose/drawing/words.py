@@ -33,9 +33,12 @@ def branches(node: NodePlan) -> Iterator[tuple[str | None, Plan]]:
 
 
 def title(node: NodePlan) -> str:
-    """The label, and of a composite what it is: "chunks (map)"."""
+    """The label, of a composite with what it is: "chunks (map)"; and what it writes: "clean
+    (upsert)"."""
     label = one_line(node.label)
-    return label if node.composite is None else f"{label} ({kind(node)})"
+    if node.composite is None:
+        return label if node.writes is None else f"{label} ({node.writes.how})"
+    return f"{label} ({kind(node)})"
 
 
 def marked(node: NodePlan) -> tuple[str, list[tuple[str | None, Plan]]]:
@@ -48,7 +51,7 @@ def marked(node: NodePlan) -> tuple[str, list[tuple[str | None, Plan]]]:
     """
     label = one_line(node.label)
     if node.composite is None:
-        return label, []
+        return label if node.writes is None else f"{label} [{node.writes.how}]", []
     inside = list(branches(node))
     told = [_told(name, plan) for name, plan in inside]
     words = " | ".join(text for text, _ in told)

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -21,6 +19,7 @@ from lythonic_compose.cached import CacheStats, cached
 from lythonic_compose.cached.tables import Lease
 from lythonic_state import open_sqlite_db
 from tests.compose.caches import KINDS, Source, result
+from tests.processes import Python
 
 CALLERS = 50
 
@@ -267,22 +266,17 @@ PROGRAM = textwrap.dedent(
 @contextmanager
 def processes(
     folder: Path, count: int, kind: str = "", lease: float = 10, takes: float = 0.2
-) -> Iterator[list[subprocess.Popen[str]]]:
+) -> Iterator[list[Python]]:
     program = folder / "program.py"
     program.write_text(PROGRAM)
-    command = [sys.executable, "-W", "error", str(program), str(folder), kind, str(lease)]
-    running = [
-        subprocess.Popen([*command, str(takes)], stdout=subprocess.PIPE, text=True)
-        for _ in range(count)
-    ]
+    run = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    args = (str(program), str(folder), kind, str(lease), str(takes))
+    running = [Python(run, *args) for _ in range(count)]
     try:
         yield running
     finally:
         for process in running:
-            process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+            process.close()
 
 
 def calls_in(folder: Path) -> list[str]:
@@ -294,7 +288,7 @@ def test_concurrent_processes_call_the_function_once(tmp_path: Path) -> None:
     with processes(tmp_path, 4) as running:
         until(lambda: len(list(tmp_path.glob("ready-*"))) == 4)
         (tmp_path / "go").touch()
-        printed = [process.communicate(timeout=60)[0].strip() for process in running]
+        printed = [process.communicate()[0].strip() for process in running]
 
     assert len(calls_in(tmp_path)) == 1
     assert printed == calls_in(tmp_path) * 4
@@ -304,7 +298,7 @@ def test_a_lease_is_renewed_while_the_function_runs(tmp_path: Path) -> None:
     with processes(tmp_path, 2, lease=1.5, takes=2.5) as running:
         until(lambda: len(list(tmp_path.glob("ready-*"))) == 2)
         (tmp_path / "go").touch()
-        printed = [process.communicate(timeout=60)[0].strip() for process in running]
+        printed = [process.communicate()[0].strip() for process in running]
 
     assert len(calls_in(tmp_path)) == 1
     assert printed == calls_in(tmp_path) * 2
@@ -318,7 +312,7 @@ def test_the_lease_of_a_killed_process_runs_out(tmp_path: Path) -> None:
         first.wait()
 
         with processes(tmp_path, 1, lease=0.5, takes=0) as (second,):
-            printed = second.communicate(timeout=60)[0].strip()
+            printed = second.communicate()[0].strip()
 
     assert calls_in(tmp_path) == [str(first.pid), str(second.pid)]
     assert printed == str(second.pid)

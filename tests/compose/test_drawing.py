@@ -354,6 +354,14 @@ def test_an_explanation_names_resources_and_the_runner_and_shows_no_secret() -> 
     assert "whose repr raises RuntimeError" in told
 
 
+def test_a_node_that_writes_rows_says_so() -> None:
+    dag = Dag()
+    _ = dag.node(lambda: [1], "made") >> dag.node(lambda rows: rows, "clean", write="upsert")
+    assert "clean [upsert]" in dag.draw()
+    assert 'n1["clean (upsert)"]' in dag.to_mermaid()
+    assert "clean (upsert)" in dag.to_dot()
+
+
 # --- mermaid and dot, read back -------------------------------------------------------------
 
 Titles = dict[str, str]

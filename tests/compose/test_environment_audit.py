@@ -1,7 +1,11 @@
 """The demo, on a small environment that is made for it and on the one that the tests run in."""
 
 import hashlib
+import re
+import signal
 import sqlite3
+import subprocess
+import sys
 from base64 import urlsafe_b64encode
 from importlib.metadata import distributions
 from pathlib import Path
@@ -138,6 +142,46 @@ def test_a_step_that_breaks_is_mended_and_nothing_else_runs_again(
     assert set(map(tuple, attempts.values())) == {("completed",)}
 
 
+KILLED = """
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+from examples.environment_audit import __main__, steps
+
+steps.distributions = lambda: distributions(path=[sys.argv[1]])
+__main__.main(Path(sys.argv[2]), kills=True)
+"""
+
+
+def test_a_call_that_kills_itself_is_finished_by_the_next(
+    site: Path, database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(site), str(database)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert re.search(r"[12] of 2 audits are done; kill -9 \d+", killed.stdout)
+
+    main(database, kills=True)  # the run is finished, and nothing is killed
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"run \S+ was killed; it goes on\nnot done again: installed, [12] aud", printed
+    )
+    assert "2 distributions, 3 requirements, 4 files" in printed
+    with open_sqlite_db(database, readonly=True) as conn:
+        (run,) = DagRun.select(conn, parent_run_id=None)
+        completed = NodeAttempt.select(conn, status="completed")
+        nodes = {node.node_execution_id: node for node in NodeExecution.select(conn)}
+    assert run.status == "completed"
+    labels = [nodes[attempt.node_execution_id].node_label for attempt in completed]
+    assert labels.count("installed") == 1
+    assert len(labels) == len(nodes) == 10, "each node has completed once"
+
+
 def test_what_is_needed_and_not_there_is_reported(database: Path) -> None:
     dag = build(steps.audit, steps.count_licences)
     result = dag.run_sync(database=database).raise_for_status()
@@ -185,10 +229,9 @@ def test_the_file_opens_with_sqlite3(database: Path) -> None:
 
 
 def test_every_requirement_of_this_environment_can_be_read() -> None:
-    names = {found["name"] for found in steps.installed()}
+    by_name = {found["name"]: found for found in steps.installed()}
 
-    assert "pydantic" in names
-    pydantic = next(found for found in steps.installed() if found["name"] == "pydantic")
+    pydantic = by_name["pydantic"]
     audit = steps.audit(**pydantic)
     assert {file.state for file in audit.files} == {"intact", "unchecked"}
     for distribution in distributions():

@@ -4,7 +4,6 @@ import asyncio
 import concurrent.futures
 import inspect
 import logging
-import multiprocessing
 import os
 import threading
 import time
@@ -35,6 +34,7 @@ from lythonic_compose import (
     call,
     inline,
 )
+from tests.processes import FORKING
 
 
 def one() -> int:
@@ -528,8 +528,7 @@ async def test_sync_functions_run_in_an_executor_and_others_do_not() -> None:
     dag.node(inline(lambda: 1), "start")
     dag.edge("start", dag.node(process_id), param="number")
     dag.edge("process_id", dag.node(here), param="pid")
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=FORKING) as executor:
         result = await DagRunner(dag, executor=executor).run()
         assert result.raise_for_status().outputs == {"here": True}
         dag = Dag()

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ import distributed
 import pytest
 
 from lythonic_compose import AttemptFailed, Dag, DagError, DagRunner, Retry, inline
+from lythonic_compose.call import call_by_ref
 from lythonic_compose.registry import Namespace
 from tests.compose.memory import Remembering
+from tests.processes import FORKING
 
 
 def process_id(number: int) -> int:
@@ -156,8 +159,7 @@ async def test_a_cancelled_run_waits_for_nobody_far_away(
 
 
 async def test_a_process_that_dies_fails_its_node() -> None:
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=FORKING) as pool:
         dag = Dag()
         dag.node(exits)
         result = await DagRunner(dag, executor=pool).run({"exits": {"number": 1}})
@@ -194,3 +196,49 @@ async def test_a_function_without_a_name_cannot_travel(wrapped: str) -> None:
         pytest.raises(DagError, match="step: an executor finds functions by their name"),
     ):
         await DagRunner(dag, executor=pool).run()
+
+
+# --- a worker that hears of Ctrl-C --------------------------------------------------------------
+
+
+def hears(times: int) -> str:
+    for _ in range(times):
+        signal.raise_signal(signal.SIGINT)
+    return "went on"
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What Ctrl-C does in a process that nobody has told anything about it, as in a worker."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_of_ctrl_c_a_call_in_a_worker_hears_the_second_time(interruptible: None) -> None:
+    ref = f"{__name__}:hears"
+    assert call_by_ref(ref, (1,), {}) == "went on"
+    with pytest.raises(KeyboardInterrupt):
+        call_by_ref(ref, (2,), {})
+
+
+def test_a_worker_that_ignores_ctrl_c_goes_on_ignoring_it(interruptible: None) -> None:
+    ignoring = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert call_by_ref(f"{__name__}:hears", (2,), {}) == "went on"
+    assert signal.signal(signal.SIGINT, ignoring) is signal.SIG_IGN
+
+
+def interrupted(number: int) -> int:
+    raise KeyboardInterrupt
+
+
+async def test_a_call_that_is_interrupted_in_its_worker_pauses_the_run() -> None:
+    dag = Dag()
+    dag.node(interrupted)
+    # of this process, whose workers are threads: the exception travels in the same way
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        result = await DagRunner(dag, executor=pool).run({"interrupted": {"number": 1}})
+    assert (result.status, result.node_statuses) == ("paused", {"interrupted": "pending"})

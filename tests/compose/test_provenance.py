@@ -376,6 +376,7 @@ def test_a_store_has_all_tables_and_its_version_from_the_first_time_on(
         "payloads",
         "graphs",
         "row_origins",
+        "payload_rows",
         "store_meta",
     }
 

@@ -1,12 +1,14 @@
 """Which rows each event makes, seen in a real file; no runner takes part."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -20,6 +22,7 @@ from lythonic_compose import (
     NodeExecution,
     Payload,
     RunNotFound,
+    RunTakenOver,
     WrongRunState,
 )
 from lythonic_compose.context import Secret
@@ -322,6 +325,82 @@ def test_whoever_was_taken_over_from_records_nothing_more(tmp_path: Path) -> Non
         assert second.row().status == "completed"
 
 
+def test_what_a_lost_owner_left_running_inside_of_a_run_ends_with_the_take_over(
+    tmp_path: Path,
+) -> None:
+    with DagProvenance(tmp_path / "a.db") as gone, DagProvenance(tmp_path / "a.db") as other:
+        root, inner, innermost = (Told(gone, run_id=name) for name in ("r1", "r2", "r3"))
+        begun, elsewhere = Told(gone, run_id="begun"), Told(other, run_id="elsewhere")
+        gone.emit(root.run(), root.starts("one"))
+        place = Place("r1", "one")
+        gone.emit(inner.run(parent_run_id="r1", place=place), inner.starts("one"))
+        gone.emit(innermost.run(parent_run_id="r2", place=Place("r2", "one")))
+        gone.emit(innermost.starts("double"), begun.run(parent_run_id="r1"), begun.starts("one"))
+        other.emit(elsewhere.run(parent_run_id="r1"))
+        # as if the other did not know that the first is alive
+        other.update_run_status("r1", "paused")
+        other.emit(Told(other).resumes())
+
+        assert root.statuses() == {"one": "pending"}
+        assert [each.row().status for each in (inner, innermost, begun)] == ["cancelled"] * 3
+        assert [each.statuses() for each in (inner, innermost, begun)] == [
+            {"one": "cancelled"},
+            {"double": "cancelled"},
+            {"one": "cancelled"},
+        ]
+        assert elsewhere.row().status == "running", "which is not of the lost owner's"
+        for late in (inner.completes("one", 1), innermost.fails("double", ValueError())):
+            with pytest.raises(WrongRunState, match="not running any more"):
+                gone.emit(late)
+        for each in (innermost, inner, begun):
+            with pytest.raises(RunTakenOver):
+                gone.emit(each.finishes())
+
+
+def test_a_run_that_has_gone_on_since_is_not_resumed(told: Told) -> None:
+    told.store.emit(told.run(), told.finishes("paused"))
+    told.store.emit(told.resumes(), told.finishes("failed"))
+    with pytest.raises(RunTakenOver, match="'r1' has just been taken over"):
+        told.store.emit(RunResumed("r1", told.now(), told.plan, fence=1))
+    assert (told.row().status, told.row().fence) == ("failed", 2)
+    told.store.emit(RunResumed("r1", told.now(), told.plan, fence=2))
+    assert (told.row().status, told.row().fence) == ("running", 3)
+
+
+def test_a_run_of_which_more_has_completed_than_was_known_is_not_resumed(told: Told) -> None:
+    # decided while it was running, after which it went on and paused
+    told.store.emit(told.run(), told.starts("one"), told.completes("one", 1))
+    told.store.emit(told.finishes("paused"))
+    known: frozenset[str] = frozenset()
+    with pytest.raises(RunTakenOver, match="'r1' has just been taken over"):
+        told.store.emit(RunResumed("r1", told.now(), told.plan, fence=1, completed=known))
+    assert (told.row().status, told.row().fence) == ("paused", 1)
+    told.store.emit(RunResumed("r1", told.now(), told.plan, fence=1, completed=known | {"one"}))
+    assert (told.row().status, told.row().fence) == ("running", 2)
+
+
+def test_what_a_dead_process_still_commits_is_not_undone_by_who_resumes_its_run(
+    pg_url: str,
+) -> None:
+    with DagProvenance(pg_url) as store, ThreadPoolExecutor() as threads:
+        told = Told(store)
+        store.emit(told.run(), told.starts("one"))
+        store.update_run_status("r1", "paused")
+        resumed = RunResumed("r1", told.now(), told.plan, completed=frozenset())
+        with psycopg.connect(pg_url) as late:
+            late.execute("UPDATE node_attempts SET status = 'completed'")
+            late.execute("UPDATE node_executions SET status = 'completed'")
+            resuming = threads.submit(store.emit, resumed)
+            with psycopg.connect(pg_url, autocommit=True) as looking:
+                waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                while looking.execute(waits).fetchone() == (0,):
+                    assert not resuming.done()
+        with pytest.raises(RunTakenOver):
+            resuming.result()
+        assert told.statuses() == {"one": "completed"}
+        assert told.attempts("one") == [(1, "completed")]
+
+
 # --- nodes ----------------------------------------------------------------------------------
 
 
@@ -530,6 +609,127 @@ def test_a_fan_out_writes_its_edges_by_one_statement(tmp_path: Path) -> None:
             store.emit(told.completes("one", 1))
         assert counted.count == 4
         assert len(told.edges()) == 20
+
+
+# --- what is written once ---------------------------------------------------------------------
+
+
+def written(store: DagProvenance) -> list[Any]:
+    """All rows of nodes, attempts and edges, without keys and without who wrote them."""
+    with store.open() as conn:
+        nodes = NodeExecution.select(conn, order_by="node_execution_id")
+        attempts = NodeAttempt.select(conn, order_by=["node_execution_id", "number"])
+        edges = EdgeTraversal.select(conn, order_by="edge_traversal_id")
+        runs = DagRun.select(conn, order_by="run_id")
+    labels = {node.node_execution_id: (node.run_id, node.node_label) for node in nodes}
+    keys = {"node_execution_id", "node_attempt_id", "edge_traversal_id", "owner", "heartbeat_at"}
+    return [
+        *(each.model_dump(exclude=keys) for each in (*runs, *nodes, *edges)),
+        *((labels[each.node_execution_id], each.model_dump(exclude=keys)) for each in attempts),
+    ]
+
+
+def again_at_once(told: Told) -> Iterator[Event]:
+    yield from (told.run(), told.starts("one"), told.completes("one", 1))
+    yield from (told.starts("one", 2), told.completes("one", 2, 2))
+    yield from (told.starts("one", 3), told.finishes("paused"))
+
+
+def in_a_row(told: Told) -> Iterator[Event]:
+    yield told.run()
+    for label, value in (("one", 1), ("double", 2), ("text", "a2")):
+        yield told.starts(label)
+        yield told.completes(label, value)
+    yield told.finishes()
+
+
+def side_by_side(told: Told) -> Iterator[Event]:
+    yield from (told.run(), told.starts("double"), told.starts("one"))
+    yield from (told.completes("one", 1), told.completes("double", 2), told.finishes())
+
+
+def one_fails_beside_another(told: Told) -> Iterator[Event]:
+    yield from (told.run(), told.starts("one"), told.starts("double"))
+    yield from (told.fails("double", ValueError("no")), told.end("upstream_failed", "text"))
+    yield from (told.completes("one", 1), told.finishes("failed"))
+
+
+def at_the_second_attempt(told: Told) -> Iterator[Event]:
+    yield from (told.run(), told.starts("one"))
+    node, at = told.plan.nodes["one"], told.now()
+    yield AttemptFailed(told.run_id, at, node, ValueError("not yet"), 1, at + timedelta(seconds=1))
+    yield from (told.starts("one", 2), told.completes("one", 1, 2), told.finishes())
+
+
+def again_after_a_pause(told: Told) -> Iterator[Event]:
+    yield from (told.run(), told.starts("one"), told.completes("one", 1), told.starts("double"))
+    yield from (told.end("pending", "double"), told.finishes("paused"), told.resumes())
+    yield from (told.starts("double", 2), told.completes("double", 2, 2), told.finishes())
+
+
+def with_a_skipped_one(told: Told) -> Iterator[Event]:
+    yield from (told.run(), told.starts("double"), told.completes("double", 2))
+    yield NodeSkipped(told.run_id, told.now(), told.plan.nodes["one"], 1)
+    yield from (told.starts("text"), told.completes("text", "a2"), told.finishes())
+
+
+def around_another_run(told: Told) -> Iterator[Event]:
+    inner = Told(told.store, run_id="r1.0", seconds=100)
+    yield from (told.run(), told.starts("one"))
+    yield inner.run(parent_run_id="r1", path="chain/one[]", place=Place("r1", "one"))
+    yield from (inner.starts("one"), inner.completes("one", 1), inner.finishes())
+    yield from (told.completes("one", 1), told.finishes())
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        in_a_row,
+        side_by_side,
+        one_fails_beside_another,
+        at_the_second_attempt,
+        again_after_a_pause,
+        again_at_once,
+        with_a_skipped_one,
+        around_another_run,
+    ],
+)
+def test_what_is_written_once_is_what_was_written_step_by_step(
+    tmp_path: Path, story: Callable[[Told], Iterator[Event]]
+) -> None:
+    found: list[list[Any]] = []
+    for durability in ("node", "run"):
+        with DagProvenance(tmp_path / f"{durability}.db", durability=durability) as store:
+            for event in story(Told(store, plan_of(one, double, text))):
+                store.emit(event)
+            found.append(written(store))
+    assert found[0] == found[1]
+
+
+def test_with_durability_run_a_node_is_one_statement(tmp_path: Path) -> None:
+    dag = Dag()
+    before = dag.node(one)
+    for number in range(9):
+        after = dag.node(double, f"double{number}")
+        before >> after
+        before = after
+    plan = dag.plan()
+    with DagProvenance(tmp_path / "runs.db", durability="run") as store:
+        told = Told(store, plan)
+        nodes = [
+            event
+            for label in plan.nodes
+            for event in (told.starts(label), told.completes(label, 1))
+        ]
+        with count_statements() as counted:
+            store.emit(told.run(), *nodes, told.finishes())
+
+        assert [attempts for label in plan.nodes for attempts in told.attempts(label)] == [
+            (1, "completed")
+        ] * 10
+        assert len(told.edges()) == 9
+    # the graph, what was given and returned, the run, its end; all attempts, all edges
+    assert counted.count == 10 + 5 + 2
 
 
 # --- what is known without asking -------------------------------------------------------------

@@ -153,6 +153,24 @@ async def test_a_paused_run_goes_on(store: DagProvenance) -> None:
     assert JOURNAL.taken() == ["first", "second"]
 
 
+async def test_a_pause_that_comes_before_a_restarted_run_begins_is_heard(tmp_path: Path) -> None:
+    JOURNAL.broken.add("second")
+
+    class Pausing(DagProvenance):
+        def recall(self, run_id: str, /) -> Any:
+            runner.pause()
+            return super().recall(run_id)
+
+    with Pausing(tmp_path / "runs.db") as store:
+        runner = DagRunner(chain(), store)
+        failed = await runner.run(INPUTS)
+        JOURNAL.taken()
+        paused = await runner.restart(failed.run_id)
+        assert paused.status == "paused"
+        assert JOURNAL.taken() == []
+        assert store.get_pending_nodes(failed.run_id) == ["second", "third"]
+
+
 async def test_a_cancelled_run_goes_on(store: DagProvenance) -> None:
     waiting = asyncio.Event()
     release = False
@@ -527,6 +545,29 @@ async def test_an_element_that_is_another_now_is_run_anew(store: DagProvenance) 
     done = await runner.restart(failed.run_id)
     assert done.outputs == {"steps": [10, 90, 30]}
     assert JOURNAL.taken() == ["step 9", "step 3"]
+
+
+async def test_an_element_that_paused_and_is_another_now_does_not_wait_for_ever(
+    store: DagProvenance,
+) -> None:
+    def opaque() -> list[Opaque]:
+        return [Opaque(), Opaque()]
+
+    def rest(it: Opaque) -> int:
+        JOURNAL.note("rest")
+        if len(JOURNAL.calls) == 1:
+            raise DagPause
+        return 1
+
+    dag = Dag()
+    dag.node(opaque) >> dag.map(rest, "rests", concurrency=1)
+    runner = DagRunner(dag, store)
+    paused = await runner.run()
+    assert [child.status for child in store.get_child_runs(paused.run_id)] == ["paused"]
+    done = await runner.restart(paused.run_id)
+    assert (done.status, done.outputs) == ("completed", {"rests": [1, 1]})
+    statuses = [child.status for child in store.get_child_runs(paused.run_id)]
+    assert sorted(statuses) == ["cancelled", "completed", "completed"]
 
 
 async def test_collected_failures_are_what_a_restart_runs(store: DagProvenance) -> None:

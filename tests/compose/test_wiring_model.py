@@ -610,6 +610,7 @@ def problems_of(steps: Steps) -> tuple[str, ...]:
     return caught.value.problems
 
 
+@pytest.mark.no_cover  # what others cover, many times over
 @settings(max_examples=max(400, settings().max_examples))
 @given(steps_of())
 def test_random_graphs_are_wired_as_the_model_says(steps: Steps) -> None:

@@ -3,8 +3,6 @@
 import gc
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,16 +10,34 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import pytest
 
-from lythonic_compose import DagProvenance, DagRun, NodeExecution, WrongRunState
+from lythonic_compose import (
+    Dag,
+    DagProvenance,
+    DagRun,
+    DagRunner,
+    NodeExecution,
+    Place,
+    RunTakenOver,
+    WrongRunState,
+)
+from lythonic_compose.dag_provenance import recorder
 from lythonic_compose.dag_provenance import writer as writer_room
 from lythonic_compose.dag_provenance.payloads import is_small
 from lythonic_compose.events import RunStarted
-from lythonic_state import DatabaseBusy, DatabaseError, StatementEvent, on_statement
+from lythonic_state import (
+    DatabaseBusy,
+    DatabaseError,
+    DbModel,
+    PrimaryKey,
+    StatementEvent,
+    on_statement,
+)
 from tests.compose.test_recorder import Told, plan_of
+from tests.processes import Python
 
 PLAN = plan_of()
 
@@ -50,18 +66,8 @@ def assert_sound(path: Path) -> None:
         conn.close()
 
 
-def run_python(code: str, *args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *args],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(process: subprocess.Popen[str], told: str = "") -> str:
-    out, err = process.communicate(told, timeout=60)
+def finished(process: Python, told: str = "") -> str:
+    out, err = process.communicate(told)
     assert process.returncode == 0, err
     return out
 
@@ -90,11 +96,10 @@ def test_several_processes_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     durabilities = ["node", "run", "node"]
     processes = [
-        run_python(WRITES_RUNS, str(path), f"p{number}_", durability)
+        Python(WRITES_RUNS, str(path), f"p{number}_", durability)
         for number, durability in enumerate(durabilities)
     ]
     for process in processes:
-        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     for process in processes:
         finished(process, "go\n")
@@ -201,13 +206,11 @@ def test_of_several_processes_that_resume_a_run_one_does(tmp_path: Path, status:
     with DagProvenance(path) as store:
         begin(store, "r1")
         store.update_run_status("r1", cast(Any, status))
-    processes = [run_python(RESUMES, str(path)) for _ in range(3)]
-    pipes = [(cast(Any, each.stdin), cast(Any, each.stdout)) for each in processes]
-    assert [out.readline() for _, out in pipes] == ["ready\n"] * 3
-    for into, _ in pipes:
-        into.write("go\n")
-        into.flush()
-    answers = sorted(out.readline() for _, out in pipes)
+    processes = [Python(RESUMES, str(path)) for _ in range(3)]
+    assert [each.stdout.readline() for each in processes] == ["ready\n"] * 3
+    for each in processes:
+        each.tell("go")
+    answers = sorted(each.stdout.readline() for each in processes)
     for process in processes:
         finished(process, "end\n")
 
@@ -361,6 +364,57 @@ def test_a_store_outlives_a_lost_connection_to_its_server(pg_url: str) -> None:
         assert [run.run_id for run in store.get_active_runs()] == ["r2", "r1"]
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_who_has_slept_in_a_transaction_makes_sure_that_its_runs_are_its_own(
+    pg_url: str, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    """It would take effect when the process wakes up, though others had gone on with its runs."""
+    monkeypatch.setattr(writer_room, "SURE_SECONDS", 0.05)
+    with DagProvenance(pg_url) as store, DagProvenance(pg_url) as other:
+        mine, theirs = Told(store), Told(other)
+        store.emit(mine.run())
+
+        def sleeps(_: Any) -> Any:
+            if taken:
+                other.update_run_status("r1", "paused")
+                other.emit(theirs.resumes())
+            time.sleep(0.1)
+            yield from ()
+
+        starts = recorder.write_of(mine.starts("one"), store._author)
+        write = recorder.together(starts, sleeps)
+        if taken:
+            with pytest.raises(RunTakenOver):
+                store._writer.write([write])
+        else:
+            store._writer.write([write])
+        assert mine.statuses() == ({} if taken else {"one": "running"})
+
+
+class Word(DbModel):
+    word_id: Annotated[int, PrimaryKey()] = -1
+    text: str
+
+
+def words() -> list[Word]:
+    return [Word(text="one")]
+
+
+def test_commits_wait_for_the_disk_as_soon_as_a_store_takes_rows(tmp_path: Path) -> None:
+    with DagProvenance(tmp_path / "runs.db") as store:
+
+        def synchronous() -> int:
+            conn: Any = store._writer._conn
+            return int(conn.execute("PRAGMA synchronous").fetchone()[0])
+
+        normal, full = 1, 2
+        for write, expected in ((None, normal), ("insert", full), (None, full)):
+            dag = Dag()
+            dag.node(words, write=cast(Any, write))
+            assert DagRunner(dag, store).run_sync().status == "completed"
+            assert synchronous() == expected
+
+
 # --- a full disk ------------------------------------------------------------------------------
 
 
@@ -476,7 +530,7 @@ os._exit(0)
 
 def test_a_kill_loses_the_last_moments_and_never_the_order(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
-    finished(run_python(IS_KILLED, str(path)))
+    finished(Python(IS_KILLED, str(path)))
 
     with DagProvenance(path) as store:
         runs = sorted(store.get_recent_runs(limit=1000), key=lambda run: run.run_id)
@@ -545,6 +599,62 @@ def test_who_missed_being_taken_over_from_starts_no_more_nodes(tmp_path: Path) -
             first.emit(mine.starts("one"))
 
 
+def test_who_has_slept_asks_whose_its_runs_are_before_it_begins_anything(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with DagProvenance(path) as first, DagProvenance(path) as other:
+        mine, inside = Told(first), Told(first, run_id="r2")
+        first.emit(mine.run())
+        other.update_run_status("r1", "paused")
+        other.emit(Told(other).resumes())
+        # which only time tells
+        monotonic, wall = first._writer._sure_at
+        first._writer._sure_at = monotonic, wall - writer_room.SURE_SECONDS - 1
+        for event in (
+            mine.starts("one"),
+            inside.run(parent_run_id="r1", place=Place("r1", "one")),
+        ):
+            with pytest.raises(RunTakenOver):
+                first.emit(event)
+        assert run_ids(path) == {"r1"}
+        assert mine.nodes() == {}
+
+
+def test_a_write_that_fails_leaves_the_other_runs_of_its_owner_alive(tmp_path: Path) -> None:
+    with DagProvenance(tmp_path / "runs.db") as store:
+        told = Told(store)
+        store.emit(told.run(), told.starts("one"))
+        with pytest.raises(WrongRunState):
+            store.emit(told.completes("one", 1, 7))
+        before = told.row().heartbeat_at
+        store._writer.tend(True)
+        after = told.row().heartbeat_at
+        assert before is not None
+        assert after is not None
+        assert after > before
+
+
+def test_a_run_whose_end_could_not_be_recorded_is_given_up_when_that_works_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "runs.db"
+    with DagProvenance(path, busy_timeout=0.05) as store, DagProvenance(path) as other:
+        told = Told(store)
+        store.emit(told.run(), told.starts("one"))
+        with locked(path), pytest.raises(DatabaseBusy):
+            store.emit(told.finishes("failed"))
+        # a resumption that fails as well changes nothing
+        with locked(path), pytest.raises(DatabaseBusy):
+            store.emit(told.resumes())
+        assert store._author.why_running(told.row(), told.now()) is None
+        with pytest.raises(WrongRunState, match="is running in this process"):
+            other.emit(told.resumes())
+        store._writer.tend(True)
+        assert told.row().owner is None
+        other.emit(told.resumes())
+        store._writer.tend(True)
+        assert told.row().owner == other._author.owner
+
+
 FORKS = """
 import os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -576,7 +686,7 @@ def test_after_a_fork_each_process_has_a_connection_of_its_own(
     tmp_path: Path, durability: str
 ) -> None:
     path = tmp_path / "runs.db"
-    finished(run_python(FORKS, str(path), durability))
+    finished(Python(FORKS, str(path), durability))
 
     assert run_ids(path) == {"before", "child", "after"}
     assert_sound(path)
@@ -601,6 +711,24 @@ def test_what_is_open_in_memory_is_lent_and_comes_back(tmp_path: Path) -> None:
             assert NodeExecution.select_count(conn) == 0
         begin(store, "r2")
         assert store.get_run("r2") is not None
+
+
+def test_who_tends_a_store_stops_even_if_that_is_asked_for_at_the_last_moment() -> None:
+    class Told(threading.Event):
+        def clear(self) -> None:
+            asked.start()  # between its look at whether it was stopped, and its rest
+            stopped.wait(10)
+            super().clear()
+
+    keeper = writer_room._Keeper(lambda _: None)
+    stopped = keeper._stopped
+    asked = threading.Thread(target=keeper.stop, daemon=True)
+    keeper._woken.__class__ = Told
+    keeper.wake()
+
+    assert stopped.wait(5)
+    asked.join(5)
+    assert not asked.is_alive()
 
 
 def test_a_durability_that_is_not_known_is_told(tmp_path: Path) -> None:

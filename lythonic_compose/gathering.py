@@ -1,0 +1,167 @@
+"""How are the rows of what a node returned gathered, before the node completes?
+
+A stream is read to its end here, in the thread or on the loop where it belongs, and waits on a
+disk. Which values are rows is decided in `outputs`, when they are saved by whoever listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from .call import in_thread
+from .outputs.declared import Writes, is_model
+from .outputs.rows import Rows, RowSource
+
+if TYPE_CHECKING:
+    from .outputs.found import Written
+
+CHUNK = 1000
+"""So many rows are taken before somebody looks whether they are still wanted."""
+
+_NOTHING: Any = object()
+
+
+class Gathered(NamedTuple):
+    """What a node returned, as the next nodes get it."""
+
+    value: Any
+    written: Written | None
+    """Its rows; None where it has none that are to be written."""
+
+    def close(self) -> None:
+        if self.written is not None:
+            self.written.close()
+
+    def saved(self) -> Any:
+        """The value once its models have their keys, by which a set may find them."""
+        if isinstance(self.value, (set, frozenset)):
+            return type(self.value)(list(self.value))  # a copy of a set would not hash them anew
+        return self.value
+
+
+class Gatherer:
+    """Gathers the rows of one attempt.
+
+    Raises:
+        OutputError: what came is no row, or cannot be written.
+        InvalidValue: a value of a row does not fit its column.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        writes: Writes,
+        run_id: str,
+        attempt: int,
+        source: RowSource,
+        user_ctx: Any,
+    ) -> None:
+        # programs whose nodes write nothing do not pay for it
+        from .outputs.found import Finder, is_stream
+
+        self._is_stream = is_stream
+        self._writes = writes
+        self._finder = Finder(label, writes.how, user_ctx, writes.models, lenient=writes.lenient)
+        self._place = run_id, label, attempt
+        self._source = source
+        self._user_ctx = user_ctx
+
+    def in_thread(self, value: Any, is_late: Callable[[], bool]) -> Gathered:
+        """What there is once everything has come; nobody wants it any more if it is late."""
+        if not self._is_stream(value):
+            return Gathered(value, self._finder.listed(value))
+        stream = iter(cast("Iterable[Any]", value))
+        try:
+            first = next(stream, _NOTHING)
+            if self._is_other(first):
+                return Gathered(chain([first], stream), None)
+            self._add(first)
+            while not is_late() and self._some(stream):
+                pass
+        except BaseException:
+            self._finder.close()
+            raise
+        return self._whole()
+
+    async def on_loop(self, value: Any, *, inline: bool) -> Gathered:
+        """The same from the loop; only the stream of an inline function is read there."""
+        if not self._is_stream(value):
+            return await in_thread(lambda: Gathered(value, self._finder.listed(value)))
+        try:
+            if must_be_awaited(value):
+                return await self._async(aiter(cast("AsyncIterable[Any]", value)))
+            stream = iter(cast("Iterable[Any]", value))
+            first = (
+                next(stream, _NOTHING)
+                if inline
+                else await in_thread(lambda: next(stream, _NOTHING))
+            )
+            if self._is_other(first):
+                return Gathered(chain([first], stream), None)
+            self._add(first)
+            if inline:
+                while self._some(stream):  # noqa: ASYNC110 - others have their turn
+                    await asyncio.sleep(0)
+            else:
+                while await in_thread(lambda: self._some(stream)):
+                    pass
+        except BaseException:
+            self._finder.close()
+            raise
+        return self._whole()
+
+    async def _async(self, stream: AsyncIterator[Any]) -> Gathered:
+        first = await anext(stream, _NOTHING)
+        if self._is_other(first):
+            return Gathered(_chained(first, stream), None)
+        try:
+            self._add(first)
+            number = 0
+            async for row in stream:
+                self._finder.add(row)
+                number += 1
+                if number % CHUNK == 0:  # others have their turn
+                    await asyncio.sleep(0)
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+        return self._whole()
+
+    def _is_other(self, first: Any) -> bool:
+        """Whether it is a stream of something else, which nobody has said to be rows."""
+        return self._writes.lenient and first is not _NOTHING and not is_model(type(first))
+
+    def _add(self, first: Any) -> None:
+        if first is not _NOTHING:
+            self._finder.add(first)
+
+    def _some(self, stream: Iterator[Any]) -> bool:
+        """Takes so many; False at the end."""
+        for _ in range(CHUNK):
+            row = next(stream, _NOTHING)
+            if row is _NOTHING:
+                return False
+            self._finder.add(row)
+        return True
+
+    def _whole(self) -> Gathered:
+        written = self._finder.streamed()
+        models = written.models or self._writes.models
+        return Gathered(Rows(*self._place, models, self._source, self._user_ctx), written)
+
+
+def must_be_awaited(value: Any) -> bool:
+    """Whether it can only go on where a loop is."""
+    return isinstance(value, Awaitable) or (
+        isinstance(value, AsyncIterable) and not isinstance(value, Iterable)
+    )
+
+
+async def _chained(first: Any, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    yield first
+    async for row in stream:
+        yield row

@@ -1,0 +1,248 @@
+"""Nodes that write to another database than the one that records their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lythonic_compose import (
+    Dag,
+    DagContext,
+    DagError,
+    DagProvenance,
+    DagRunner,
+    NodeAttempt,
+    NodeExecution,
+    NullProvenance,
+    Retry,
+    RowOrigin,
+    Rows,
+    RunTakenOver,
+)
+from lythonic_compose.dag_runner import utc_now
+from lythonic_compose.outputs.elsewhere import OutputFence, OutputMarker, Outputs
+from lythonic_state import ConstraintViolation, DbModel, open_db
+from tests.compose.outputs_models import Invoice, Org, Price, Town, each, fetch, keys
+from tests.databases import sqlite_url
+
+
+@pytest.fixture(params=["sqlite to sqlite", "sqlite to postgres", "postgres to postgres"])
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """The database of the runs, and that of the rows."""
+    rows = sqlite_url(tmp_path / "rows.db")
+    runs = str(tmp_path / "runs.db")
+    match request.param:
+        case "sqlite to sqlite":
+            return runs, rows
+        case "sqlite to postgres":
+            return runs, str(request.getfixturevalue("pg_url"))
+        case _:
+            # one server; that they are two databases is told by their URLs
+            url = str(request.getfixturevalue("pg_url"))
+            return url, url + ("&" if "?" in url else "?") + "application_name=rows"
+
+
+@pytest.fixture
+def store(places: tuple[str, str]) -> Iterator[DagProvenance]:
+    with DagProvenance(places[0]) as provenance:
+        yield provenance
+
+
+@pytest.fixture
+def target(places: tuple[str, str]) -> str:
+    return places[1]
+
+
+def one(function: Callable[..., Any], **options: Any) -> Dag:
+    dag = Dag()
+    dag.node(function, "make", **options)
+    return dag
+
+
+def chain(first: Callable[..., Any], second: Callable[..., Any], **options: Any) -> Dag:
+    dag = Dag()
+    _ = dag.node(first, "make", **options) >> dag.node(second, "use")
+    return dag
+
+
+def rows(target: str, model: type[DbModel[Any]], **filters: Any) -> list[Any]:
+    with open_db(target) as conn:
+        return model.select(conn, **filters)
+
+
+def origins(store: DagProvenance) -> list[tuple[str, Any, Any, Any]]:
+    with store.open() as conn:
+        found = RowOrigin.select(conn, order_by="row_origin_id")
+    return [(each.table_name, each.first_key, each.last_key, each.key_text) for each in found]
+
+
+async def test_rows_go_there_and_where_they_came_from_is_recorded_here(
+    store: DagProvenance, target: str
+) -> None:
+    result = await DagRunner(chain(fetch, keys, write="insert"), store, outputs=target).run(
+        {"make": {"count": 3}}
+    )
+    saved = {price.name: price.price_id for price in rows(target, Price)}
+    assert result.raise_for_status().outputs["use"] == [saved[f"p{n}"] for n in range(3)]
+    ((table, first, last, _),) = origins(store)
+    assert (table, sorted(saved.values())) == ("prices", list(range(first, last + 1)))
+    (marker,) = rows(target, OutputMarker)
+    with store.open() as conn:
+        node = NodeExecution.get(conn, run_id=result.run_id, node_label="make")
+    assert (marker.run_id, marker.node_label, marker.attempt) == (result.run_id, "make", 1)
+    assert marker.payload_hash == node.output_payload
+
+
+async def test_a_stream_is_read_there(store: DagProvenance, target: str) -> None:
+    async def use(made: Rows[Any]) -> tuple[int, int, set[str]]:
+        return len(made), len([row async for row in made]), {row.name for row in made}
+
+    def make() -> Iterator[Price | Town]:
+        yield from each(1500)
+        yield Town(name="Bern")
+
+    runner = DagRunner(chain(make, use, write="insert"), store, outputs=target)
+    result = await runner.run()
+    used = result.raise_for_status().outputs["use"]
+    assert used == (1501, 1501, {"Bern", *(f"p{number}" for number in range(1500))})
+    again = await runner.replay(result.run_id, {"use"})
+    assert again.raise_for_status().outputs["use"] == used
+
+
+async def test_what_is_refused_there_fails_the_node_and_leaves_nothing(
+    store: DagProvenance, target: str
+) -> None:
+    def make(ctx: DagContext) -> list[Price]:
+        return [Price(name="a"), Price(name="a" if ctx.attempt == 1 else "b")]
+
+    once = await DagRunner(one(make, write="insert"), store, outputs=target).run()
+    assert isinstance(once.exception, ConstraintViolation)
+    assert rows(target, Price) == rows(target, OutputMarker) == origins(store) == []
+    dag = one(make, write="insert", retry=Retry(2, backoff=0))
+    twice = await DagRunner(dag, store, outputs=target).run()
+    assert twice.status == "completed"
+    assert [marker.attempt for marker in rows(target, OutputMarker)] == [2]
+
+
+async def test_replace_and_scoped_rows_work_there_too(store: DagProvenance, target: str) -> None:
+    def make(cents: int) -> list[Invoice]:
+        return [Invoice(cents=cents)]
+
+    for org, cents in ((1, 5), (2, 6), (1, 7)):
+        runner = DagRunner(
+            one(make, write="replace"), store, outputs=target, user_ctx=Org(org_id=org)
+        )
+        assert (await runner.run({"make": {"cents": cents}})).status == "completed"
+    with open_db(target) as conn:
+        found = [Invoice.select(conn, user_ctx=Org(org_id=org)) for org in (1, 2)]
+    assert [[invoice.cents for invoice in each] for each in found] == [[7], [6]]
+
+
+@pytest.mark.parametrize("stream", [fetch, each])
+async def test_what_a_dead_process_had_saved_is_not_written_again(
+    store: DagProvenance, target: str, stream: Callable[..., Any]
+) -> None:
+    """The process ends after the commit there and before the one here."""
+    called: list[int] = []
+
+    def make(count: int) -> Any:
+        called.append(count)
+        return stream(count)
+
+    def use(made: Iterable[Price]) -> list[str]:
+        return [price.name for price in made]
+
+    make.__annotations__["return"] = list[Price] if stream is fetch else Iterator[Price]
+
+    class Dies(Exception):
+        pass
+
+    runner = DagRunner(chain(make, use, write="insert"), store, outputs=target)
+
+    def die(*_: Any) -> Any:
+        raise Dies
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Dies):
+        patch.setattr("lythonic_compose.dag_provenance.recorder._completed_elsewhere", die)
+        await runner.run({"make": {"count": 2}})
+    (run,) = store.get_recent_runs()
+    assert origins(store) == []
+    result = await runner.restart(run.run_id)
+    assert result.raise_for_status().outputs["use"] == ["p0", "p1"]
+    assert called == [2]
+    assert len(rows(target, Price)) == 2
+    assert len(origins(store)) == 1
+    with store.open() as conn:
+        attempts = NodeAttempt.select(conn, order_by="node_attempt_id")
+    assert [attempt.status for attempt in attempts] == ["completed", "completed"]
+
+
+async def test_what_is_to_run_again_does_so_and_writes_again(
+    store: DagProvenance, target: str
+) -> None:
+    def other(count: int) -> list[Price]:
+        return [Price(name=f"q{number}") for number in range(count)]
+
+    def use(made: list[Price]) -> list[str]:
+        if made[0].name == "p0":
+            raise LookupError("not those")
+        return [price.name for price in made]
+
+    failed = await DagRunner(chain(fetch, use, write="insert"), store, outputs=target).run(
+        {"make": {"count": 2}}
+    )
+    runner = DagRunner(chain(other, use, write="insert"), store, outputs=target)
+    result = await runner.restart(failed.run_id, on_change="rerun")
+    assert result.raise_for_status().outputs["use"] == ["q0", "q1"]
+    assert len(rows(target, Price)) == 4
+    assert [marker.attempt for marker in rows(target, OutputMarker)] == [2]
+
+
+async def test_who_was_taken_over_from_writes_nothing(store: DagProvenance, target: str) -> None:
+    def make(ctx: DagContext) -> list[Price]:
+        other = Outputs(target, utc_now)
+        with other.in_use():
+            other.take_over(ctx.run_id, 2)
+        return [Price(name="a")]
+
+    runner = DagRunner(one(make, write="insert"), store, outputs=target)
+    with pytest.raises(RunTakenOver):
+        await runner.run()
+    assert rows(target, Price) == []
+    assert [fence.fence for fence in rows(target, OutputFence)] == [2]
+
+
+def test_a_fence_is_never_lowered(target: str) -> None:
+    outputs = Outputs(target, utc_now)
+    with outputs.in_use():
+        outputs.take_over("r", 3)
+        with pytest.raises(RunTakenOver):
+            outputs.take_over("r", 2)
+    assert [fence.fence for fence in rows(target, OutputFence)] == [3]
+
+
+async def test_rows_can_be_written_without_a_record_of_the_run(target: str) -> None:
+    def use(made: Rows[Price]) -> list[str]:
+        return [price.name for price in made]
+
+    for provenance in (None, NullProvenance()):
+        runner = DagRunner(chain(each, use, write="upsert"), provenance, outputs=target)
+        result = await runner.run({"make": {"count": 2}})
+        assert result.raise_for_status().outputs["use"] == ["p0", "p1"]
+
+
+async def test_naming_the_database_of_the_runs_is_the_same_as_naming_none(tmp_path: Path) -> None:
+    with DagProvenance(tmp_path / "runs.db") as store:
+        for outputs in (tmp_path / "runs.db", sqlite_url(tmp_path / "x" / ".." / "runs.db")):
+            runner = DagRunner(one(fetch, write="upsert"), store, outputs=outputs)
+            await runner.run({"make": {"count": 1}})
+        with store.open() as conn:
+            assert Price.select_count(conn) == 1
+
+
+def test_a_database_in_memory_cannot_take_rows() -> None:
+    with pytest.raises(DagError, match="in memory, which ends with the run"):
+        DagRunner(one(fetch, write="insert"), outputs="sqlite://")
