@@ -1,9 +1,10 @@
 """Takes stock of the Python environment that it runs in, and of how it did so.
 
-    python -m examples.environment_audit [database] [--break]
+    python -m examples.environment_audit [database] [--break | --kill]
 
 A second run is answered from the cache where nothing has changed. With --break a step fails, and
-the run is then restarted with the step mended.
+the run is then restarted with the step mended. With --kill the process kills itself half way, and
+the next call finishes what it had begun.
 """
 
 # pyright: reportUnusedExpression=false
@@ -11,6 +12,8 @@ the run is then restarted with the step mended.
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -22,14 +25,22 @@ from lythonic_compose import (
     DagProvenance,
     DagRun,
     DagRunner,
+    DagRunResult,
     EdgeTraversal,
+    Event,
+    Namespace,
     NodeExecution,
+    NodeExpanded,
+    RunFinished,
     cached,
     live_progress,
 )
 from lythonic_state import open_sqlite_db
 
 from . import steps
+
+NSREF = "examples:environment_audit"
+"""Under which name a run is found again, by whoever goes on with it."""
 
 
 def build(audit: Callable[..., steps.Audit], count_licences: Callable[..., Any]) -> Dag:
@@ -51,7 +62,42 @@ def broken(saved: steps.Saved) -> dict[str, int]:
     raise RuntimeError("this step is broken, as --break asks for")
 
 
-def main(database: Path, breaks: bool = False) -> None:
+class KillHalfWay:
+    """Hears what happens, and kills the process when half of the audits are done."""
+
+    def __init__(self, display: Callable[[Event], None]) -> None:
+        self.display = display
+        self.audits = self.done = 0
+
+    def __call__(self, event: Event) -> None:
+        self.display(event)
+        if isinstance(event, NodeExpanded):
+            self.audits = len(event.keys)
+        elif isinstance(event, RunFinished):
+            self.done += 1
+            if self.done * 2 >= self.audits:
+                print(f"\n{self.done} of {self.audits} audits are done; kill -9 {os.getpid()}")
+                print("call it again, and it finishes what was begun", flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def finish(provenance: DagProvenance, dag: Dag, display: Any) -> DagRunResult | None:
+    """Goes on with a run whose process was killed, if there is one."""
+    namespace = Namespace()
+    namespace.register(dag, nsref=NSREF)
+    for run in provenance.get_abandoned_runs():
+        done = [label for label, node in run.nodes.items() if node.status == "completed"]
+        audits = (run.nodes["audit"].sub_dags or {}).values() if "audit" in run.nodes else ()
+        completed = sum(audit.status == "completed" for audit in audits)
+        print(f"run {run.run_id} was killed; it goes on")
+        print(f"not done again: {', '.join(done) or 'no node'}, {completed} audits\n", flush=True)
+    recovery = provenance.recover_sync(namespace, progress=display)
+    for left in recovery.left:
+        print(f"run {left.run_id} cannot go on: {left.why}")
+    return recovery.continued[-1] if recovery.continued else None
+
+
+def main(database: Path, breaks: bool = False, kills: bool = False) -> None:
     audit = cached(database.with_suffix(".cache.db"), min_ttl=1, max_ttl=7)(steps.audit)
     dag = build(audit, steps.count_licences)
     print("A pipeline that audits this Python environment, and what feeds which parameter:\n")
@@ -61,15 +107,16 @@ def main(database: Path, breaks: bool = False) -> None:
     hits = audit.stats().hits
     inputs = {"save": {"database": database}}
     with DagProvenance(database) as provenance, live_progress() as progress:
-        runner = DagRunner(dag, provenance, progress=progress)
-        if breaks:
+        runner = DagRunner(dag, provenance, progress=KillHalfWay(progress) if kills else progress)
+        result = finish(provenance, dag, progress)
+        if result is None and breaks:
             failing = DagRunner(build(audit, broken), provenance, progress=progress)
-            failed = failing.run_sync(inputs, "examples:environment_audit")
+            failed = failing.run_sync(inputs, NSREF)
             print(f"\nfailed at {failed.failed_path}: {failed.error}")
             print("restarting it, mended\n", flush=True)
             result = asyncio.run(runner.restart(failed.run_id))
-        else:
-            result = runner.run_sync(inputs, "examples:environment_audit")
+        elif result is None:
+            result = runner.run_sync(inputs, NSREF)
     result.raise_for_status()
 
     saved = result[steps.save]
@@ -131,7 +178,8 @@ def show_history(database: Path, run_id: str) -> None:
         [[each.path, took(each) // timedelta(milliseconds=1)] for each in audits[:3]],
     )
     print(f"all of this is in {database}: sqlite3 {database} 'SELECT * FROM dag_runs'")
-    print("a second run is answered from the cache; with --break a step fails and is restarted:")
+    print("a second run is answered from the cache; with --break a step fails and is restarted,")
+    print("with --kill the process is killed half way, and the next call finishes the run:")
     print(f"{sys.executable} -m examples.environment_audit {database} --break")
 
 
@@ -159,6 +207,8 @@ def _cell(value: object, width: int = 0) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("database", nargs="?", type=Path, default=Path("environment.db"))
-    parser.add_argument("--break", dest="breaks", action="store_true", help="let a step fail")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--break", dest="breaks", action="store_true", help="let a step fail")
+    how.add_argument("--kill", dest="kills", action="store_true", help="kill -9 it half way")
     given = parser.parse_args()
-    main(given.database, given.breaks)
+    main(given.database, given.breaks, given.kills)
