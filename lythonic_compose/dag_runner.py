@@ -24,12 +24,14 @@ from .errors import (
     CodeChanged,
     DagError,
     DagPause,
+    OutputsChanged,
     RunFailed,
     RunNotFound,
     RunTakenOver,
     UnknownName,
     WrongKind,
     WrongRunState,
+    enumerated,
     nearest,
 )
 from .events import Listener, NodeStatus, RunStatus, in_short
@@ -311,6 +313,7 @@ class DagRunner:
         Raises:
             RunNotFound: there is no such run.
             WrongRunState: it has completed, is running, or is another tenant's.
+            OutputsChanged: its rows would not be written, or not where the run writes them.
             CodeChanged: completed nodes have other code now; `nodes` names them.
             DagError: an input that was not kept is missing.
         """
@@ -346,6 +349,10 @@ class DagRunner:
         plan = self._plan()
         if old.targets is not None:
             plan, _ = self._part(plan, old.targets, ())
+        if old.writes is not None:
+            if on_change == "raise":
+                _check_writes(plan, old, old.writes)
+            _check_rows_to(old, None if self._outputs is None else self._outputs.place)
         changed = await in_thread(lambda: changed_nodes(plan, old, memory))
         if changed and on_change == "raise":
             raise CodeChanged(run_id, changed)
@@ -544,8 +551,8 @@ class DagRunner:
         try:
             if self._outputs is not None:
                 in_use.enter_context(self._outputs.in_use())
-            models = _models_written(run.plan)
-            if models and takes_rows is not None:
+            if run.plan.writing and takes_rows is not None:
+                models = _models_written(run.plan)
                 await in_thread(lambda: takes_rows.expect_rows(models))
             if self._resources:
                 async with _opened(self._resources) as resources:
@@ -668,6 +675,36 @@ def _check_nobody_writes(plan: Plan) -> None:
     ]
     if problems:
         raise DagError(problems)
+
+
+def _check_writes(plan: Plan, old: OldRun, writes: Iterable[str]) -> None:
+    wrote = {path: how for path, _, how in (each.rpartition(":") for each in writes)}
+    silent = [
+        f"{path} ({how})"
+        for path, how in wrote.items()
+        if path in plan.paths and plan.paths[path].writes is None
+    ]
+    if silent:
+        raise OutputsChanged(
+            f"run {old.run_id} writes the rows of {enumerated(silent)}, and here nothing would be "
+            "written; make the runner with write_models=True or the node with write=…, as when the "
+            'run was begun, or say on_change="keep" (or "rerun") if that is meant'
+        )
+
+
+def _check_rows_to(old: OldRun, place: str | None) -> None:
+    if old.rows_to == place:
+        return
+    mend = "without outputs="
+    if old.rows_to is not None:
+        mend = f"with outputs={old.rows_to!r}"
+        if "://" in old.rows_to:
+            mend += " (and the password, which is not kept)"
+    store = "the store that records it"
+    raise OutputsChanged(
+        f"run {old.run_id} writes its rows to {old.rows_to or store}, and here they would go to "
+        f"{place or store}; make the runner {mend}, or begin a new run with replay(…)"
+    )
 
 
 def _check_nothing_is_scoped(plan: Plan) -> None:

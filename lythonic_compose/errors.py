@@ -19,7 +19,8 @@ No other room's names may be imported here; every room may import from here.
     │   ├── RunFailed         RuntimeError   it ended, but not as "completed"
     │   ├── RunNotFound       KeyError       there is no such run
     │   ├── WrongRunState     ValueError     it is not in a state for what was asked
-    │   │   └── RunTakenOver                 somebody else goes on with it
+    │   │   ├── RunTakenOver                 somebody else goes on with it
+    │   │   └── OutputsChanged               its rows would not be written, or elsewhere
     │   └── CodeChanged       ValueError     the code of completed nodes is not what it was
     ├── TriggerError          ValueError     a schedule or a trigger that makes no sense
     ├── DagPause                             raised by a node to pause its run
@@ -53,6 +54,7 @@ __all__ = [
     "NoSuchLeaf",
     "NotRegistered",
     "OutputError",
+    "OutputsChanged",
     "RunError",
     "RunFailed",
     "RunNotFound",
@@ -149,6 +151,10 @@ class WrongRunState(RunError, ValueError):
 
 class RunTakenOver(WrongRunState):
     """Somebody else has resumed the run; what happens here is not recorded any more."""
+
+
+class OutputsChanged(WrongRunState):
+    """A run cannot simply go on: what it writes would not be written now, or somewhere else."""
 
 
 class TriggerError(ComposeError, ValueError):

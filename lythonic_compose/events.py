@@ -52,6 +52,11 @@ class RunStarted:
     initiated_by: str | None = None
     targets: tuple[str, ...] | None = None
     """The nodes that it is for, where that is not the whole graph."""
+    writes: tuple[str, ...] | None = None
+    """The nodes that write rows, with how: "pages/fetch:insert"; None where none do. Of a nested
+    run the one around it says so."""
+    rows_to: str | None = None
+    """The database that takes the rows, without a password; None for that of the record itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,9 @@ class RunResumed:
     completed: frozenset[str] | None = None
     """The nodes that had completed when this was decided: if it is others by now, since the run was
     still under way, this is refused. None asks for no such thing."""
+    writes: tuple[str, ...] | None = None
+    """As in `RunStarted`, for what is run from now on; empty where none do any more."""
+    rows_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

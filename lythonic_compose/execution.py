@@ -134,6 +134,16 @@ class Run:
             return "failed"
         return "paused" if "pending" in self.statuses.values() else "completed"
 
+    def _rows(self) -> tuple[tuple[str, ...] | None, str | None]:
+        """Which nodes write and where to, for the record of the outermost run."""
+        if self.place is not None:
+            return None, None
+        wrote = self.resuming and self.old is not None and self.old.writes is not None
+        if not self.plan.writing and not wrote:
+            return None, None
+        outputs = self.tree.outputs
+        return self.plan.writing, None if outputs is None else outputs.place
+
     def _beginning(self) -> list[Event]:
         at = self.tree.clock()
         if self.resuming:
@@ -141,9 +151,11 @@ class Run:
             fence, completed = None, None
             if self.old is not None:
                 fence, completed = self.old.fence, self.old.done()
-            nsref = self.tree.dag_nsref
+            nsref, place = self.tree.dag_nsref, self.place
             return [
-                RunResumed(self.run_id, at, self.plan, nsref, self.place, done, fence, completed)
+                RunResumed(
+                    self.run_id, at, self.plan, nsref, place, done, fence, completed, *self._rows()
+                )
             ]
         events: list[Event] = [
             RunStarted(
@@ -158,6 +170,7 @@ class Run:
                 self.tree.tenant,
                 self.tree.initiated_by,
                 self.targets,
+                *self._rows(),
             )
         ]
         if self.kept is not None and self.old is not None:

@@ -197,6 +197,15 @@ class Plan:
                 found.update({before + path: inner for path, inner in sub.plan.paths.items()})
         return found
 
+    @cached_property
+    def writing(self) -> tuple[str, ...]:
+        """The nodes that write rows, with how they do so: "pages/fetch:insert"."""
+        return tuple(
+            f"{path}:{node.writes.how}"
+            for path, node in self.paths.items()
+            if node.writes is not None
+        )
+
     def inputs(self) -> dict[str, Input]:
         """What has to be given, by the name of the parameter."""
         found: dict[str, Input] = {}

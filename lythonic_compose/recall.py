@@ -54,6 +54,10 @@ class OldRun:
     branch: str | None = None
     fence: int = 1
     """Counts those who began or resumed it."""
+    writes: tuple[str, ...] | None = None
+    """The nodes that write rows, as `Plan.writing`; None where none do, or nobody has said so."""
+    rows_to: str | None = None
+    """The database that takes these rows; None for that of the store itself."""
 
     def done(self) -> frozenset[str]:
         """The nodes that have completed, or were skipped since an older output is used."""

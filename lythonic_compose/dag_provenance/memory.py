@@ -93,4 +93,6 @@ def _old_run(
         initiated_by=run.initiated_by,
         branch=run.branch,
         fence=run.fence,
+        writes=None if run.writes is None else tuple(run.writes),
+        rows_to=run.rows_to,
     )

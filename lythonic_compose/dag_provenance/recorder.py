@@ -174,7 +174,7 @@ _RUN = PreparedInsert(
     DagRun,
     *("run_id", "dag_nsref", "path", "parent_run_id", "parent_label", "map_key", "branch"),
     *("status", "started_at", "source_inputs", "withheld", "graph_hash", "tenant", "initiated_by"),
-    *("targets", "owner", "heartbeat_at"),
+    *("targets", "writes", "rows_to", "owner", "heartbeat_at"),
 )
 _RUN_BY_ID = PreparedSelect(DagRun, "run_id")
 _BELOW = PreparedSelect(DagRun, "parent_run_id", "status")
@@ -186,7 +186,7 @@ _FINISH = PreparedUpdate(DagRun, _ENDING, ["run_id"])
 _FINISH_OWN = PreparedUpdate(DagRun, _ENDING, ["run_id", "fence"])
 _TAKE_OVER = PreparedUpdate(
     DagRun,
-    [*_ENDING, "graph_hash", "owner", "fence", "heartbeat_at"],
+    [*_ENDING, "graph_hash", "writes", "rows_to", "owner", "fence", "heartbeat_at"],
     ["run_id", "fence"],
 )
 _ABANDON = PreparedUpdate(DagRun, ["owner", "heartbeat_at"], ["owner", "status"])
@@ -282,6 +282,8 @@ def _run_started(event: RunStarted, author: Author) -> Write:
         tenant=event.tenant,
         initiated_by=event.initiated_by,
         targets=event.targets,
+        writes=event.writes,
+        rows_to=event.rows_to,
     )
 
 
@@ -311,6 +313,8 @@ def _run_begun(
     tenant: str | None = None,
     initiated_by: str | None = None,
     targets: Sequence[str] | None = None,
+    writes: Sequence[str] | None = None,
+    rows_to: str | None = None,
 ) -> Write:
     def write(known: Known) -> Steps:
         if place is not None:
@@ -333,6 +337,8 @@ def _run_begun(
             tenant=tenant,
             initiated_by=initiated_by,
             targets=None if targets is None else list(targets),
+            writes=None if writes is None else list(writes),
+            rows_to=rows_to,
             owner=author.owner,
             heartbeat_at=at,
         )
@@ -359,6 +365,8 @@ def _run_resumed(event: RunResumed, author: Author) -> Write:
             {
                 **_ended("running", None),
                 "graph_hash": graph.graph_hash,
+                "writes": None if event.writes is None else list(event.writes),
+                "rows_to": event.rows_to,
                 "owner": author.owner,
                 "fence": run.fence + 1,
                 "heartbeat_at": at,
@@ -389,6 +397,8 @@ def _end_below(known: Known, run: DagRun, at: datetime) -> Steps:
             {
                 **_ended("cancelled", at),
                 "graph_hash": child.graph_hash,
+                "writes": child.writes,
+                "rows_to": child.rows_to,
                 "owner": None,
                 "fence": child.fence + 1,
                 "heartbeat_at": None,

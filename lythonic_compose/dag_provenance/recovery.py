@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..call import in_thread
 from ..dag_runner import DagRunner, DagRunResult, OnChange
-from ..errors import CodeChanged, DagError, NotRegistered, RunTakenOver
+from ..errors import CodeChanged, DagError, NotRegistered, OutputsChanged, RunTakenOver
 from ..events import in_short
 from ..failpoints import reached
 from ..stopping import until_told
@@ -30,6 +30,7 @@ Reason: TypeAlias = Literal[
     "broken",
     "changed",
     "inputs",
+    "outputs",
     "tenant",
     "hopeless",
     "stopped",
@@ -51,8 +52,9 @@ class LeftRun:
     continued it), "unnamed" (it was begun without a `dag_nsref`), "unknown" (the namespace has
     nothing there), "broken" (what stands there gives no Dag that could run), "changed" (completed
     nodes have other code), "inputs" (it needs a secret, or another input that is not kept),
-    "tenant" (it belongs to one), "hopeless" (it was continued too often already), "stopped" (the
-    recovery was told to pause before its turn came) and "error" (`exception` broke it off).
+    "outputs" (its rows would not be written, or to another database), "tenant" (it belongs to one),
+    "hopeless" (it was continued too often already), "stopped" (the recovery was told to pause
+    before its turn came) and "error" (`exception` broke it off).
     """
 
     run_id: str
@@ -201,6 +203,8 @@ class Recovering:
             return left("changed", str(error), error)
         except DagError as error:
             return left("inputs", str(error), error)
+        except OutputsChanged as error:
+            return left("outputs", str(error), error)
         except RunTakenOver as error:
             return left("taken", "somebody else continues it, or has done so", error)
         except Exception as error:  # noqa: BLE001 - a store or a resource that fails

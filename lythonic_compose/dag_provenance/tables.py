@@ -123,6 +123,11 @@ class DagRun(
     graph_hash: Annotated[str | None, ForeignKey("GraphSnapshot.graph_hash"), Index()] = None
     targets: list[str] | None = None
     """The nodes that it is for, where that is not the whole graph."""
+    writes: list[str] | None = None
+    """Of an outermost run: the nodes that write rows, by path with how: "pages/fetch:insert"; None
+    where none do, and empty where none do any more."""
+    rows_to: str | None = None
+    """The file or URL that takes these rows, without a password; None for this store itself."""
     tenant: str | None = None
     initiated_by: str | None = None
     owner: str | None = None

@@ -32,7 +32,7 @@ from lythonic_state import (
 from ..errors import DagError, RunTakenOver
 from ..failpoints import reached
 from .found import Written
-from .reading import Borrow, NumberedOrigin, OriginReader, connection_to, from_anywhere
+from .reading import Borrow, NumberedOrigin, OriginReader, connection_to, from_anywhere, place_of
 from .rows import Rows, RowSource
 from .saving import Origin, Steps, create_tables, save
 
@@ -117,6 +117,8 @@ class Outputs:
                 f"outputs={self.target!r} is a database in memory, which ends with the run; name a "
                 "file or a URL, or leave it out to write where the runs are recorded"
             )
+        self.place = place_of(self.target)
+        """The same for who keeps or shows it."""
         self._clock = clock
         self._lock = threading.RLock()
         self._users = 0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from lythonic_state import DbModel, SyncConnection, open_db, open_sqlite_db
 from lythonic_state.connection import sqlite_path
@@ -111,6 +112,28 @@ def from_anywhere(target: str) -> str:
     """A file or URL so that it means the same in another process and directory."""
     path = target if "://" not in target else sqlite_path(target)
     return target if path is None else str(Path(path).resolve())
+
+
+def place_of(target: str) -> str:
+    """The same without what is secret, so that it can be kept and shown."""
+    found = from_anywhere(target)
+    return found if "://" not in found else _without_secrets(found)
+
+
+def _without_secrets(url: str) -> str:
+    # taken apart as the driver does it: a password may have a "?" or a "#" in it
+    scheme, _, rest = url.partition("://")
+    who, at, server = rest.partition("@")
+    if not at or "/" in who:
+        who, at, server = "", "", rest
+    server, _, options = server.partition("?")
+    kept = "&".join(each for each in options.split("&") if not _is_secret(each))
+    return f"{scheme}://{who.partition(':')[0]}{at}{server}{'?' if kept else ''}{kept}"
+
+
+def _is_secret(option: str) -> bool:
+    name = unquote(option.partition("=")[0])
+    return any(word in name for word in ("password", "secret", "_key"))
 
 
 def _pieces(origins: Iterable[NumberedOrigin]) -> Iterator[list[tuple[int, int]]]:

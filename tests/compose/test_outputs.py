@@ -32,11 +32,13 @@ from lythonic_compose import (
     NodeExecution,
     NullProvenance,
     OutputError,
+    OutputsChanged,
     Retry,
     RowOrigin,
     Rows,
     inline,
 )
+from lythonic_compose.dag_provenance import DagRun
 from lythonic_state import (
     AccessViolation,
     ConstraintViolation,
@@ -666,6 +668,106 @@ async def test_a_restart_does_not_write_again_and_gives_what_was_written(
     assert replayed.raise_for_status().outputs == result.outputs
     assert names(store) == ["p0", "p1"]
     assert len(origins(store)) == 1
+
+
+def pages(waits: list[str]) -> Dag:
+    """Two nodes that may write, one of them in a map, behind one that pauses the run."""
+
+    def begin() -> list[int]:
+        if waits:
+            raise DagPause(waits.pop())
+        return [1, 2]
+
+    def price(count: int) -> Price:
+        return Price(name=f"p{count}")
+
+    def town(made: list[Price]) -> Town:
+        return Town(name=made[0].name)
+
+    page = Dag()
+    page.node(price)
+    dag = Dag()
+    _ = dag.node(begin) >> dag.map(page, "pages") >> dag.node(town)
+    return dag
+
+
+def recorded(store: DagProvenance, run_id: str) -> list[str] | None:
+    run = store.get_run(run_id)
+    assert run is not None
+    return run.writes
+
+
+@BOTH
+async def test_a_run_does_not_go_on_where_what_it_writes_would_not_be_written(
+    store: DagProvenance,
+) -> None:
+    dag = pages(["not yet", "nor now"])
+    writing, silent = DagRunner(dag, store, write_models=True), DagRunner(dag, store)
+    first, second = [await writing.run() for _ in range(2)]
+    assert recorded(store, first.run_id) == ["pages/price:insert", "town:insert"]
+    before = rows(store, DagRun, order_by="run_id")
+
+    with pytest.raises(OutputsChanged) as refused:
+        await silent.restart(first.run_id)
+    assert "the rows of pages/price (insert) and town (insert), and here" in str(refused.value)
+    assert "write_models=True" in str(refused.value)
+    assert 'on_change="keep"' in str(refused.value)
+    assert rows(store, DagRun, order_by="run_id") == before
+
+    assert (await writing.restart(first.run_id)).status == "completed"
+    assert names(store) == ["p1", "p2"]
+    children = store.get_child_runs(first.run_id)
+    assert [child.writes for child in children] == [None, None]
+    # if it is meant
+    assert (await silent.restart(second.run_id, on_change="keep")).status == "completed"
+    assert names(store) == ["p1", "p2"]
+    assert recorded(store, second.run_id) == []
+
+
+async def test_a_node_that_writes_no_more_stops_a_restart_until_that_is_meant(
+    file: DagProvenance,
+) -> None:
+    waits = ["not yet"]
+
+    def begin() -> int:
+        if waits:
+            raise DagPause(waits.pop())
+        return 2
+
+    def dag(**options: Any) -> Dag:
+        made = Dag()
+        _ = made.node(begin) >> made.node(fetch, **options)
+        return made
+
+    paused = await DagRunner(dag(write="upsert"), file).run()
+    with pytest.raises(OutputsChanged, match=r"the rows of fetch \(upsert\)"):
+        await DagRunner(dag(), file).restart(paused.run_id)
+    # another way of writing is one, too
+    assert (await DagRunner(dag(write="insert"), file).restart(paused.run_id)).status == "completed"
+    assert recorded(file, paused.run_id) == ["fetch:insert"]
+
+
+async def test_what_a_restart_begins_to_write_the_next_one_must_write_too(
+    file: DagProvenance,
+) -> None:
+    dag = pages(["not yet", "nor now"])
+    writing, silent = DagRunner(dag, file, write_models=True), DagRunner(dag, file)
+    paused = await silent.run()
+    assert recorded(file, paused.run_id) is None
+    assert (await writing.restart(paused.run_id)).status == "paused"
+    with pytest.raises(OutputsChanged):
+        await silent.restart(paused.run_id)
+
+
+async def test_a_run_of_which_nothing_is_recorded_goes_on_with_any_runner(
+    file: DagProvenance,
+) -> None:
+    dag = pages(["not yet"])
+    paused = await DagRunner(dag, file, write_models=True).run()
+    with file.open() as conn:
+        DagRun.update_where(conn, {"writes": None}, run_id=paused.run_id)
+        conn.commit()
+    assert (await DagRunner(dag, file).restart(paused.run_id)).status == "completed"
 
 
 @BOTH

@@ -12,19 +12,23 @@ from lythonic_compose import (
     Dag,
     DagContext,
     DagError,
+    DagPause,
     DagProvenance,
     DagRunner,
     NodeAttempt,
     NodeExecution,
     NullProvenance,
+    OutputsChanged,
     Retry,
     RowOrigin,
     Rows,
     RunTakenOver,
 )
+from lythonic_compose.dag_provenance import DagRun
 from lythonic_compose.dag_runner import utc_now
 from lythonic_compose.outputs.elsewhere import OutputFence, OutputMarker, Outputs
-from lythonic_state import ConstraintViolation, DbModel, open_db
+from lythonic_compose.outputs.reading import place_of
+from lythonic_state import ConstraintViolation, DatabaseError, DbModel, open_db
 from tests.compose.outputs_models import Invoice, Org, Price, Town, each, fetch, keys
 from tests.databases import sqlite_url
 
@@ -222,6 +226,118 @@ def test_a_fence_is_never_lowered(target: str) -> None:
         with pytest.raises(RunTakenOver):
             outputs.take_over("r", 2)
     assert [fence.fence for fence in rows(target, OutputFence)] == [3]
+
+
+def pausing(times: int) -> Dag:
+    """A node that pauses its run so many times, and one that writes."""
+    left = iter(range(times))
+
+    def begin(count: int) -> int:
+        if next(left, None) is not None:
+            raise DagPause("not yet")
+        return count
+
+    dag = Dag()
+    _ = dag.node(begin) >> dag.node(fetch, "make", write="upsert")
+    return dag
+
+
+async def test_a_run_does_not_go_on_where_its_rows_would_go_to_another_database(
+    store: DagProvenance, target: str, tmp_path: Path
+) -> None:
+    dag = pausing(2)
+    there, here = DagRunner(dag, store, outputs=target), DagRunner(dag, store)
+    other = DagRunner(dag, store, outputs=tmp_path / "other.db")
+    paused = [await runner.run({"begin": {"count": 2}}) for runner in (there, here)]
+    with store.open() as conn:
+        before = DagRun.select(conn, order_by="run_id")
+
+    for result, runner, places in (
+        (paused[0], here, (place_of(target), "the store that records it")),
+        (paused[0], other, (place_of(target), str(tmp_path / "other.db"))),
+        (paused[1], there, ("the store that records it", place_of(target))),
+    ):
+        mend = "without outputs=" if result is paused[1] else f"with outputs={places[0]!r}"
+        for on_change in ("raise", "keep", "rerun"):
+            with pytest.raises(OutputsChanged) as refused:
+                await runner.restart(result.run_id, on_change)
+            assert f"its rows to {places[0]}, and here they would go to {places[1]};" in str(
+                refused.value
+            )
+            assert f"make the runner {mend}" in str(refused.value)
+    with store.open() as conn:
+        assert DagRun.select(conn, order_by="run_id") == before
+    assert not (tmp_path / "other.db").exists()
+
+    assert (await there.restart(paused[0].run_id)).status == "completed"
+    assert [price.name for price in rows(target, Price)] == ["p0", "p1"]
+    assert (await here.restart(paused[1].run_id)).status == "completed"
+    with store.open() as conn:
+        assert [price.name for price in Price.select(conn)] == ["p0", "p1"]
+
+
+async def test_a_relative_file_is_the_same_from_every_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    dag = pausing(1)
+    with DagProvenance(tmp_path / "runs.db") as store:
+        monkeypatch.chdir(tmp_path)
+        paused = await DagRunner(dag, store, outputs="rows.db").run({"begin": {"count": 1}})
+        run = store.get_run(paused.run_id)
+        assert run is not None
+        assert run.rows_to == str(tmp_path / "rows.db")
+        monkeypatch.chdir(tmp_path / "sub")
+        with pytest.raises(OutputsChanged):
+            await DagRunner(dag, store, outputs="rows.db").restart(paused.run_id)
+        again = DagRunner(dag, store, outputs="../rows.db")
+        assert (await again.restart(paused.run_id)).status == "completed"
+
+
+async def test_no_password_is_kept_and_another_one_is_the_same_place(
+    pg_url: str, tmp_path: Path
+) -> None:
+    dag = pausing(1)
+    with DagProvenance(tmp_path / "runs.db") as store:
+        urls = [
+            f"{pg_url}{'&' if '?' in pg_url else '?'}password={word}" for word in ("hush", "psst")
+        ]
+        paused = await DagRunner(dag, store, outputs=urls[0]).run({"begin": {"count": 1}})
+        run = store.get_run(paused.run_id)
+        assert run is not None
+        assert run.rows_to == pg_url.replace("postgres:@", "postgres@")
+        with pytest.raises(OutputsChanged, match="and the password, which is not kept"):
+            await DagRunner(dag, store).restart(paused.run_id)
+        again = DagRunner(dag, store, outputs=urls[1])
+        assert (await again.restart(paused.run_id)).status == "completed"
+    assert b"hush" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
+async def test_a_database_that_is_not_there_stops_a_run_before_it_is_recorded(
+    tmp_path: Path,
+) -> None:
+    """Also where no model is declared; so what is kept of a URL is of one that the driver takes."""
+    target = "postgresql://me:hu/sh@localhost/db"
+    with DagProvenance(tmp_path / "runs.db") as store:
+        with pytest.raises(DatabaseError):
+            await DagRunner(one(lambda: 1), store, outputs=target, write_models=True).run()
+        assert store.get_recent_runs() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("postgresql://me:hush@h:5/db?a=1&password=hush&b=x@y", "postgresql://me@h:5/db?a=1&b=x@y"),
+        ("postgresql://me:h?us#h@h/db", "postgresql://me@h/db"),
+        ("postgresql://h/db?sslpassword=hush", "postgresql://h/db"),
+        ("postgresql://h/db?user=a:b@c&%70assword=hush", "postgresql://h/db?user=a:b@c"),
+        ("postgres://me@h/db", "postgres://me@h/db"),
+        ("postgresql:///db?host=/run", "postgresql:///db?host=/run"),
+        ("sqlite:////x/../y/rows.db", "/y/rows.db"),
+    ],
+)
+def test_a_place_is_told_without_its_password(target: str, place: str) -> None:
+    assert place_of(target) == place
 
 
 async def test_rows_can_be_written_without_a_record_of_the_run(target: str) -> None:

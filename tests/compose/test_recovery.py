@@ -29,7 +29,8 @@ from lythonic_compose import (
     dag_factory,
 )
 from lythonic_compose.dag_provenance import DagRun
-from lythonic_state import ScopeContext
+from lythonic_state import ScopeContext, open_sqlite_db
+from tests.compose.outputs_models import Price
 from tests.processes import Python
 
 CALLS: list[str] = []
@@ -291,6 +292,38 @@ async def test_a_run_that_needs_a_secret_is_left_and_names_it(path: Path) -> Non
         (left,) = (await store.recover(namespace(login=dag))).left
         assert (left.run_id, left.reason) == (run_id, "inputs")
         assert "the input 'token' of login is not kept" in left.why
+
+
+async def test_a_run_whose_rows_would_be_lost_or_go_astray_is_left(path: Path) -> None:
+    def waits(count: int) -> int:
+        die()
+        return count
+
+    def prices(count: int) -> list[Price]:
+        return [Price(name=f"p{number}") for number in range(count)]
+
+    dag = Dag()
+    dag.node(waits) >> dag.node(prices)
+    elsewhere = path.parent / "rows.db"
+    options: dict[str, Any] = {"write_models": True, "outputs": elsewhere}
+    run_id = await abandon(path, dag, "shop:prices", {"waits": {"count": 2}}, **options)
+    ns = namespace(prices=dag)
+    with DagProvenance(path) as store:
+        for given, why in (
+            ({}, "write_models=True"),
+            ({"outputs": elsewhere}, "write_models=True"),
+            ({"write_models": True}, f"outputs={str(elsewhere)!r}"),
+            ({"on_change": "keep"}, f"outputs={str(elsewhere)!r}"),
+        ):
+            recovery = await store.recover(ns, **cast(Any, given))
+            (left,) = recovery.left
+            assert (left.run_id, left.reason, recovery.continued) == (run_id, "outputs", ())
+            assert why in left.why
+        assert [run.run_id for run in store.get_abandoned_runs()] == [run_id]
+        (result,) = (await store.recover(ns, **options)).continued
+        assert result.status == "completed"
+    with open_sqlite_db(elsewhere) as conn:
+        assert [price.name for price in Price.select(conn, order_by="name")] == ["p0", "p1"]
 
 
 class Org(ScopeContext):

@@ -13,8 +13,8 @@ from tests.compose.kills.killing import NewStory, RandomKills
 from tests.compose.kills.lives import REFUSED
 from tests.compose.kills.witness import Record, everything
 
-RANDOM_KILLS = 100
-"""How many moments there are on each of the two databases. `make chaos` takes ten times as many."""
+RANDOM_KILLS = 200
+"""On each of the two databases. `make chaos` takes five times as many."""
 SEED = int(os.environ.get("LYTHONIC_KILL_SEED", random.SystemRandom().randrange(2**32)))
 
 
