@@ -44,11 +44,11 @@ from ..outputs.rows import RowSource
 from ..recall import OldRun
 from ..stopping import can_be_told
 from ..values import Encoded
-from . import history, memory, recorder, retention, tracing
+from . import history, known, memory, node_rows, recorder, retention, run_rows, tracing
 from .explanation import Explanation
+from .known import Author, EdgeTold, Write
 from .liveness import begin_session, end_session
 from .payloads import given_text, inputs_of, is_small, payload_of
-from .recorder import Author, EdgeTold, Write
 from .recovery import MOST_TIMES, RUNS_AT_ONCE, Recovering, Recovery, Unfinished
 from .retention import Pruned
 from .row_lists import Outputs, Places, RowList
@@ -125,7 +125,7 @@ class Provenance:
         """
         given = inputs_of(source_inputs, None)
         self._write(
-            lambda author: recorder.run_created(
+            lambda author: run_rows.run_created(
                 run_id, self._clock(), dag_nsref, given, parent_run_id, author
             )
         )
@@ -136,7 +136,7 @@ class Provenance:
         Raises:
             RunNotFound: there is no such run.
         """
-        self._write(lambda _: recorder.run_status(run_id, status))
+        self._write(lambda _: run_rows.run_status(run_id, status))
 
     def finish_run(
         self, run_id: str, status: RunStatus, sink_outputs_json: str | None = None
@@ -147,7 +147,7 @@ class Provenance:
             RunNotFound: there is no such run.
         """
         outputs = None if sink_outputs_json is None else given_text(sink_outputs_json)
-        self._write(lambda _: recorder.run_finished(run_id, self._clock(), status, outputs))
+        self._write(lambda _: run_rows.run_finished(run_id, self._clock(), status, outputs))
 
     def record_node_start(
         self,
@@ -164,7 +164,7 @@ class Provenance:
         """
         given = None if input_json is None else given_text(input_json)
         self._write(
-            lambda author: recorder.node_started(
+            lambda author: node_rows.node_started(
                 run_id, self._clock(), node_label, given, is_source, is_sink, author
             )
         )
@@ -172,7 +172,7 @@ class Provenance:
     def record_node_skipped(self, run_id: str, node_label: str, output_json: str) -> None:
         """Records that a node was not run, since an older output is used again."""
         output = given_text(output_json)
-        self._write(lambda _: recorder.node_skipped(run_id, self._clock(), node_label, output))
+        self._write(lambda _: node_rows.node_skipped(run_id, self._clock(), node_label, output))
 
     def complete_node_with_edges(
         self, run_id: str, node_label: str, output_json: str, edges: Sequence[EdgeTold]
@@ -184,7 +184,7 @@ class Provenance:
         """
         output = given_text(output_json)
         self._write(
-            lambda _: recorder.node_completed(run_id, self._clock(), node_label, output, edges)
+            lambda _: node_rows.node_completed(run_id, self._clock(), node_label, output, edges)
         )
 
     def fail_node_and_finish_run(self, run_id: str, node_label: str, error: str) -> None:
@@ -195,9 +195,9 @@ class Provenance:
         """
         at = self._clock()
         self._write(
-            lambda _: recorder.together(
-                recorder.run_finished(run_id, at, "failed", None, node_label, error),
-                recorder.node_failed(run_id, at, node_label, error),
+            lambda _: known.together(
+                run_rows.run_finished(run_id, at, "failed", None, node_label, error),
+                node_rows.node_failed(run_id, at, node_label, error),
             )
         )
 
@@ -628,7 +628,7 @@ class Provenance:
         Raises:
             RunNotFound: there is no such run.
         """
-        self._write(lambda _: recorder.run_pinned(run_id, pinned))
+        self._write(lambda _: run_rows.run_pinned(run_id, pinned))
 
     def prune(
         self,
@@ -763,8 +763,8 @@ class DagProvenance(Provenance):
             self._writer = Writer(
                 self._target,
                 _prepare,
-                lambda: recorder.heartbeat(author, utc_now()),
-                lambda: recorder.abandoned(author),
+                lambda: run_rows.heartbeat(author, utc_now()),
+                lambda: run_rows.abandoned(author),
                 durability,
                 busy_timeout,
             )
@@ -829,7 +829,7 @@ class DagProvenance(Provenance):
         self, run_id: str, label: str, attempt: int, value: Any, declared: Any, /
     ) -> str | None:
         content = payload_of(value, declared, f"what {label} returned", has_origins=True)
-        self._writer.write([recorder.output_kept(run_id, label, attempt, content)], at_once=True)
+        self._writer.write([node_rows.output_kept(run_id, label, attempt, content)], at_once=True)
         return content.payload_hash
 
     def row_source(self) -> RowSource:

@@ -36,8 +36,10 @@ from lythonic_state.connection import Synchronous, set_synchronous, sqlite_path
 from ..errors import WrongRunState
 from ..outputs.reading import end_reading
 from ..outputs.saving import create_tables
+from .folding import folded
+from .known import Known, Steps, Write
 from .liveness import LEASE
-from .recorder import Known, Steps, Write, folded, hold
+from .run_rows import hold
 
 T = TypeVar("T")
 LOG = logging.getLogger("lythonic_compose")

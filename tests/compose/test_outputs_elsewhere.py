@@ -170,7 +170,7 @@ async def test_what_a_dead_process_had_saved_is_not_written_again(
         raise Dies
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Dies):
-        patch.setattr("lythonic_compose.dag_provenance.recorder._completed_elsewhere", die)
+        patch.setattr("lythonic_compose.dag_provenance.node_rows._completed_elsewhere", die)
         await runner.run({"make": {"count": 2}})
     (run,) = store.get_recent_runs()
     assert origins(store) == []

@@ -24,7 +24,7 @@ from lythonic_compose import (
     RunTakenOver,
     WrongRunState,
 )
-from lythonic_compose.dag_provenance import recorder
+from lythonic_compose.dag_provenance import known, recorder
 from lythonic_compose.dag_provenance import writer as writer_room
 from lythonic_compose.dag_provenance.payloads import is_small
 from lythonic_compose.events import RunStarted
@@ -382,7 +382,7 @@ def test_who_has_slept_in_a_transaction_makes_sure_that_its_runs_are_its_own(
             yield from ()
 
         starts = recorder.write_of(mine.starts("one"), store._author)
-        write = recorder.together(starts, sleeps)
+        write = known.together(starts, sleeps)
         if taken:
             with pytest.raises(RunTakenOver):
                 store._writer.write([write])
