@@ -77,7 +77,7 @@ class Gatherer:
         try:
             first = next(stream, _NOTHING)
             if self._is_other(first):
-                return Gathered(chain([first], stream), None)
+                return _untouched(value, first, stream)
             self._add(first)
             while not is_late() and self._some(stream):
                 pass
@@ -92,7 +92,7 @@ class Gatherer:
             return await in_thread(lambda: Gathered(value, self._finder.listed(value)))
         try:
             if must_be_awaited(value):
-                return await self._async(aiter(cast("AsyncIterable[Any]", value)))
+                return await self._async(cast("AsyncIterable[Any]", value))
             stream = iter(cast("Iterable[Any]", value))
             first = (
                 next(stream, _NOTHING)
@@ -100,7 +100,7 @@ class Gatherer:
                 else await in_thread(lambda: next(stream, _NOTHING))
             )
             if self._is_other(first):
-                return Gathered(chain([first], stream), None)
+                return _untouched(value, first, stream)
             self._add(first)
             if inline:
                 while self._some(stream):  # noqa: ASYNC110 - others have their turn
@@ -113,11 +113,15 @@ class Gatherer:
             raise
         return self._whole()
 
-    async def _async(self, stream: AsyncIterator[Any]) -> Gathered:
+    async def _async(self, value: AsyncIterable[Any]) -> Gathered:
+        stream = aiter(value)
         first = await anext(stream, _NOTHING)
-        if self._is_other(first):
+        is_other = self._is_other(first)
+        if is_other and stream is value:
             return Gathered(_chained(first, stream), None)
         try:
+            if is_other:
+                return Gathered(value, None)
             self._add(first)
             number = 0
             async for row in stream:
@@ -159,6 +163,11 @@ def must_be_awaited(value: Any) -> bool:
     return isinstance(value, Awaitable) or (
         isinstance(value, AsyncIterable) and not isinstance(value, Iterable)
     )
+
+
+def _untouched(value: Any, first: Any, stream: Iterator[Any]) -> Gathered:
+    """What is not to be written: itself where it can be read anew, else with what was taken."""
+    return Gathered(chain([first], stream) if stream is value else value, None)
 
 
 async def _chained(first: Any, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:

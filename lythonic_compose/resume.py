@@ -228,8 +228,8 @@ def _same_part(part: Part, sub: SubPlan, old: OldRun) -> bool:
 def _completed_part(
     sub: SubPlan, old: OldRun, memory: Memory, user_ctx: Any, source: RowSource | None
 ) -> tuple[Any] | None:
-    """What a nested run returned, if it completed and its value comes back as it was."""
+    """What a nested run that completed returned, if its value comes back as it was."""
     node = old.nodes.get(sub.sink)
-    if old.status != "completed" or node is None or node.status not in DONE:
+    if node is None or node.status not in DONE:
         return None
     return restored(sub.plan.nodes[sub.sink], node, memory, user_ctx, source)

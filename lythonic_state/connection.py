@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, get_args, overload
 from urllib.parse import unquote, urlsplit
 
 from typing_extensions import TypeVar
@@ -42,7 +42,7 @@ A = TypeVar("A")
 
 BUSY_TIMEOUT = 5.0
 Synchronous = Literal["OFF", "NORMAL", "FULL", "EXTRA"]
-SYNCHRONOUS: tuple[Synchronous, ...] = ("OFF", "NORMAL", "FULL", "EXTRA")
+SYNCHRONOUS: tuple[Synchronous, ...] = get_args(Synchronous)
 
 
 class Opener(Generic[S, A]):

@@ -130,13 +130,16 @@ def key_from_text(model: type[BaseModel], text: str) -> Any:
         InvalidValue: it is no text of a key of that model (any more).
     """
     columns = table_of(model).need_key()
-    parts: Any = json.loads(text)
-    if len(columns) == 1:
-        parts = [parts]
-    if not isinstance(parts, list) or len(parts) != len(columns):
-        raise InvalidValue(f"{text} is no key of {model.__name__}")
-    pairs: Iterable[tuple[ColumnSpec, Any]] = zip(columns, parts, strict=True)
-    key: tuple[Any, ...] = tuple(_key_part(column, part) for column, part in pairs)
+    try:
+        parts: Any = json.loads(text)
+        if len(columns) == 1:
+            parts = [parts]
+        if not isinstance(parts, list) or len(parts) != len(columns):
+            raise ValueError(f"a key has {len(columns)} parts")
+        pairs: Iterable[tuple[ColumnSpec, Any]] = zip(columns, parts, strict=True)
+        key: tuple[Any, ...] = tuple(_key_part(column, part) for column, part in pairs)
+    except ValueError as error:
+        raise InvalidValue(f"{text} is no key of {model.__name__}: {error}") from error
     return key if len(columns) > 1 else key[0]
 
 

@@ -334,24 +334,41 @@ def _need_tables(changes: Iterable[Change]) -> None:
         )
 
 
+@overload
+def has_table(conn: SyncConnection, model: type[DbModel[Any]], /) -> bool: ...
+@overload
+def has_table(conn: AsyncConnection, model: type[DbModel[Any]], /) -> Coroutine[Any, Any, bool]: ...
+def has_table(conn: Any, model: type[DbModel[Any]], /) -> Any:
+    """Whether a database has the table of a model, whatever its shape.
+
+    Example:
+        >>> has_table(conn, Book)
+        True
+    """
+    from .migrate.live import has_table as is_there
+
+    return run(conn, "read", is_there, table_of(model).name)
+
+
 def models_reusing_keys(conn: SyncConnection, schema: Schema) -> list[type[DbModel[Any]]]:
     """The models whose table, as it is there, may give out a generated key again."""
-    found: list[type[DbModel[Any]]] = run(conn, "read", partial(_reusing_keys, schema))
+    found: list[type[DbModel[Any]]] = run(conn, "read", _reusing_keys, schema)
     return found
 
 
-def _reusing_keys(schema: Schema, dialect: Dialect) -> Any:
+def _reusing_keys(dialect: Dialect, schema: Schema) -> Any:
     from .migrate.live import read_live
     from .shape import fold_of
 
     live = yield from read_live(dialect)
+    fold = fold_of(dialect)
     found: list[type[DbModel[Any]]] = []
     for model, table in zip(schema.models, schema.tables, strict=True):
-        shape = live.tables.get(fold_of(dialect)(table.name))
+        shape = live.tables.get(fold(table.name))
         key = table.generated
         if shape is not None and key is not None:
-            columns = [column for column in shape.columns if column.name == key.name]
-            if not any(column.generated for column in columns):
+            name = fold(key.name)
+            if not any(column.generated and fold(column.name) == name for column in shape.columns):
                 found.append(model)
     return found
 
@@ -426,23 +443,6 @@ async def _committed_async(conn: Any, verb: Verb) -> Any:
 
 
 # --- models among each other ----------------------------------------------------------------
-
-
-@overload
-def has_table(conn: SyncConnection, model: type[DbModel[Any]], /) -> bool: ...
-@overload
-def has_table(conn: AsyncConnection, model: type[DbModel[Any]], /) -> Coroutine[Any, Any, bool]: ...
-def has_table(conn: Any, model: type[DbModel[Any]], /) -> Any:
-    """Whether a database has the table of a model, whatever its shape.
-
-    Example:
-        >>> has_table(conn, Book)
-        True
-    """
-    from .migrate.live import has_table as is_there
-
-    name = table_of(model).name
-    return run(conn, "read", lambda dialect: is_there(dialect, name))
 
 
 def _complete_tables(models: tuple[Any, ...]) -> Iterator[Table]:

@@ -98,6 +98,9 @@ def test_what_is_no_key_of_a_model_is_refused() -> None:
         key_text(Both, "a")
     with pytest.raises(InvalidValue, match="is no key of Both"):
         key_from_text(Both, '["a"]')
+    for text in ("no JSON", '"a"'):
+        with pytest.raises(InvalidValue, match="is no key of Numbered"):
+            key_from_text(Numbered, text)
     with pytest.raises(SchemaError, match="no primary key"):
         key_text(Keyless, "a")
 

@@ -51,7 +51,7 @@ class LineageStep:
     upstream: tuple[int, ...]
     """The numbers of the steps whose rows fed it."""
     seeds: tuple[RowKey, ...] = ()
-    """Of the rows that fed it and that no node has written, the first."""
+    """Of the rows that fed it and that no node had written, the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def _fed_by(step: LineageStep) -> str:
     if step.upstream:
         parts.append(f"the rows of {numbered(step.upstream)}")
     if step.seeds:
-        parts.append(f"rows that no node has written: {', '.join(map(shown_key, step.seeds))}")
+        parts.append(f"rows that no node had written: {', '.join(map(shown_key, step.seeds))}")
     return " and ".join(parts)
 
 

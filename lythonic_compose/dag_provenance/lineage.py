@@ -479,7 +479,7 @@ class Lineage:
             for node in first
         }
         doubtful = [runs[node.run_id] for node in first if whole[node.node_execution_id]]
-        texts = self._texts(run.source_inputs for run in doubtful)
+        texts = self.texts(run.source_inputs for run in doubtful)
         outer = self._given_by_path(doubtful)
         found: list[NodeExecution] = []
         for node in first:
@@ -497,7 +497,7 @@ class Lineage:
         """The parameters that the runs around were given for nodes inside of them, by path."""
         ids = list({run.parent_run_id for run in inner if run.parent_run_id is not None})
         runs = DagRun.select(self._conn, run_id=ids) if ids else []
-        texts = self._texts(run.source_inputs for run in runs)
+        texts = self.texts(run.source_inputs for run in runs)
         return {
             run.run_id: {
                 path: list(members(given))
@@ -543,7 +543,7 @@ class Lineage:
         }
         first = {node.run_id: node.node_label for node in self._nodes(partners, is_source=True)}
         hashes = [node.output_payload for node in last.values()]
-        texts = self._texts(
+        texts = self.texts(
             [*hashes, *(run.source_inputs for run in elements if run.run_id in partners)]
         )
         found: dict[str, NodeExecution] = {}
@@ -556,7 +556,8 @@ class Lineage:
                     found[run.run_id] = node
         return found
 
-    def _texts(self, hashes: Iterable[str | None]) -> dict[str, str]:
+    def texts(self, hashes: Iterable[str | None]) -> dict[str, str]:
+        """Kept values as they are stored, by their hash."""
         wanted = list({each for each in hashes if each is not None})
         if not wanted:
             return {}

@@ -7,7 +7,7 @@ from node to node stands in `lineage.py`.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
@@ -40,13 +40,18 @@ class Wrote(NamedTuple):
 
 
 def newest_origins(
-    conn: SyncConnection, table: str, keys: Sequence[StoredKey]
+    conn: SyncConnection, table: str, keys: Sequence[StoredKey], before: int | None = None
 ) -> dict[StoredKey, Wrote]:
-    """Who wrote these keys of a table last; keys that nobody here wrote are left out."""
+    """Who wrote these keys of a table last; keys that nobody here wrote are left out.
+
+    With `before`, the id of an origin, only older ones count.
+    """
     found: dict[StoredKey, Wrote] = {}
     numbers = sorted(key for key in keys if isinstance(key, int))
     for origin in sorted(_origins_over(conn, table, keys), key=lambda each: each[0]):
         row_origin_id, attempt_id, first, last, text = origin
+        if before is not None and row_origin_id >= before:
+            break
         wrote = Wrote(attempt_id, row_origin_id)
         if first is None:
             found[text] = wrote
@@ -238,12 +243,3 @@ def _pages(keys: Iterable[StoredKey], size: int) -> Iterator[list[StoredKey]]:
     left = iter(keys)
     while page := list(islice(left, size)):
         yield page
-
-
-def by_table(tables: Mapping[int, Sequence[str]]) -> dict[str, list[int]]:
-    """The attempts that wrote into each table."""
-    found: dict[str, list[int]] = {}
-    for attempt_id, names in tables.items():
-        for name in names:
-            found.setdefault(name, []).append(attempt_id)
-    return found

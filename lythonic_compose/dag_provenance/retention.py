@@ -57,10 +57,10 @@ def prune(
     """Removes the runs that are older than that and not among the newest so many."""
     before = _checked(now, older_than, keep_last)
     going = _going(conn, before, keep_last)
-    inside = [run_id for each in going.values() for run_id in each]
-    all_of_them = [*going, *inside]
-    nodes = sum(_node_counts(conn, all_of_them).values())
     if dry_run:
+        inside = [run_id for each in going.values() for run_id in each]
+        all_of_them = [*going, *inside]
+        nodes = sum(_node_counts(conn, all_of_them).values())
         payloads = sum(len(each) for each in _unused_payloads(conn, all_of_them))
         return Pruned(tuple(going), len(inside), nodes, payloads, dry_run=True)
     gone: list[str] = []
@@ -212,7 +212,7 @@ def _remove_runs(conn: SyncConnection, run_ids: Sequence[str]) -> int:
 def _remove_payloads(conn: SyncConnection, hashes: list[str]) -> int:
     return _unless_used(
         conn,
-        lambda: Payload.delete(conn, payload_hash=_unused(conn, hashes, []) or [""]),
+        lambda: Payload.delete(conn, payload_hash=_unused(conn, hashes, [])),
     )
 
 

@@ -33,7 +33,6 @@ from .tables import (
     GraphSnapshot,
     NodeAttempt,
     NodeExecution,
-    Payload,
     PayloadRows,
     RowOrigin,
 )
@@ -277,9 +276,13 @@ class _Chain:
         for source in sources:
             if source.attempt is not None:
                 yield source, None
-        for rows in (each for source in sources for each in source.held):
-            keys = next(KeysOfTable(self._asking.conn, rows.table_name, (), [rows]).pages(), [])
-            wrote = newest_origins(self._asking.conn, rows.table_name, keys)
+        held = [each for source in sources for each in source.held]
+        # what the step itself wrote, or others since, is not what it was fed
+        began = self._first_origin(step) if held else None
+        for rows in held:
+            pages = KeysOfTable(self._asking.conn, rows.table_name, (), [rows], LOOKED_AT).pages()
+            keys = next(pages, [])
+            wrote = newest_origins(self._asking.conn, rows.table_name, keys, began)
             by_attempt: dict[int, list[RowKey]] = {}
             for key in keys:
                 shown = _shown_key(rows.table_name, key)
@@ -297,6 +300,14 @@ class _Chain:
             for writer in self._asking.visible(found):
                 assert writer.attempt is not None
                 yield writer, by_attempt[writer.attempt.node_attempt_id]
+
+    def _first_origin(self, step: _Begun) -> int | None:
+        assert step.source.attempt is not None
+        attempt_id = step.source.attempt.node_attempt_id
+        found = RowOrigin.first(
+            self._asking.conn, node_attempt_id=attempt_id, order_by="row_origin_id"
+        )
+        return None if found is None else found.row_origin_id
 
     def _some(self, source: Source) -> dict[RowKey, None]:
         assert source.attempt is not None
@@ -393,12 +404,11 @@ def _inputs(
         only_rows=True,
     )
     only_rows = {(each.payload_hash, each.place) for each in rows}
-    texts = _texts(
-        conn,
+    texts = lineage.texts(
         [
             *(each for each in outputs.values() if (each, "") not in only_rows),
             *(run.source_inputs for run in runs.values()),
-        ],
+        ]
     )
     found: dict[int, list[LineageInput]] = {}
     for node in nodes:
@@ -420,11 +430,6 @@ def _inputs(
             )
         )
     return found
-
-
-def _texts(conn: SyncConnection, hashes: Iterable[str | None]) -> dict[str, str]:
-    wanted = list({each for each in hashes if each is not None})
-    return {each.payload_hash: each.text for each in Payload.select(conn, payload_hash=wanted)}
 
 
 def _shown_key(table: str, key: int | str) -> RowKey:

@@ -34,7 +34,7 @@ from lythonic_state import (
 from lythonic_state.connection import Synchronous, set_synchronous, sqlite_path
 
 from ..errors import WrongRunState
-from ..outputs.reading import end_reading
+from ..outputs.reading import end_reading, is_in_memory
 from ..outputs.saving import create_tables
 from .folding import folded
 from .known import Known, Steps, Write
@@ -94,7 +94,7 @@ class Writer:
         busy_timeout: float,
     ) -> None:
         self.target = target
-        self.in_memory = target in ("sqlite://", "sqlite:///:memory:", ":memory:")
+        self.in_memory = is_in_memory(target)
         self._is_sqlite = "://" not in target or sqlite_path(target) is not None
         self._beat = beat
         self._leave = leave
@@ -183,9 +183,7 @@ class Writer:
 
     def flush(self) -> None:
         """Writes what is queued."""
-        if self._queue:
-            with self._held():
-                self._commit_queued(patient=True)
+        self.flush_quietly()
         self._raise_unheard()
 
     def _few_are_queued(self) -> bool:

@@ -32,7 +32,15 @@ from lythonic_state import (
 from ..errors import DagError, RunTakenOver
 from ..failpoints import reached
 from .found import Written
-from .reading import Borrow, NumberedOrigin, OriginReader, connection_to, from_anywhere, place_of
+from .reading import (
+    Borrow,
+    NumberedOrigin,
+    OriginReader,
+    connection_to,
+    from_anywhere,
+    is_in_memory,
+    place_of,
+)
 from .rows import Rows, RowSource
 from .saving import Origin, Steps, create_tables, save
 
@@ -112,7 +120,7 @@ class Outputs:
 
     def __init__(self, target: str | PathLike[str], clock: Callable[[], datetime]) -> None:
         self.target = fspath(target)
-        if self.target in ("sqlite://", "sqlite:///:memory:", ":memory:"):
+        if is_in_memory(self.target):
             raise DagError(
                 f"outputs={self.target!r} is a database in memory, which ends with the run; name a "
                 "file or a URL, or leave it out to write where the runs are recorded"
@@ -185,33 +193,25 @@ class Outputs:
             RunTakenOver: the run is another owner's now; nothing was written.
             DatabaseError: they are refused, which is noted in `written`, or cannot be written.
         """
-        place = {"run_id": run_id, "node_label": label}
+        node = {"run_id": run_id, "node_label": label}
+        hashes: list[str | None] = []
         broken: list[Exception] = []
-
-        def keep_origins(origins: list[Origin]) -> Any:
-            return _ORIGIN.many(
-                {**place, "attempt": attempt, **origin._asdict()} for origin in origins
-            )
-
-        def kept_origin(origin: Origin) -> Any:
-            key = {"table_name": origin.table_name, "key_text": origin.key_text}
-            return _ORIGIN_OF_TEXT(**place, attempt=attempt, **key)
 
         def work() -> Steps:
             yield _FENCE(run_id=run_id, fence=fence)
             # it is written although it stays what it is, so that nobody raises it meanwhile
             if not (yield _RAISE({"fence": fence}, run_id=run_id, fence=fence)):
                 raise _taken_over(run_id)
-            yield from save(written, keep_origins, kept_origin)
+            yield from save(written, *_origin_calls({**node, "attempt": attempt}))
             try:
                 payload_hash = keep_value()
             except Exception as error:
                 broken.append(error)
                 raise
             reached("outputs.kept")
-            yield _FORGET_MARKER(**place)
+            yield _FORGET_MARKER(**node)
             yield _MARKER(
-                **place,
+                **node,
                 attempt=attempt,
                 fence=fence,
                 payload_hash=payload_hash,
@@ -220,7 +220,6 @@ class Outputs:
             hashes.append(payload_hash)
             reached("outputs.inside")
 
-        hashes: list[str | None] = []
         try:
             self.expect_rows(written.models)
             with self._held() as conn:
@@ -302,6 +301,20 @@ class _OutputRows(OriginReader):
             NumberedOrigin(each.output_origin_id, each.first_key, each.last_key, each.key_text)
             for each in found
         ]
+
+
+def _origin_calls(
+    place: dict[str, Any],
+) -> tuple[Callable[[list[Origin]], Any], Callable[[Origin], Any]]:
+    """The calls with which `save` keeps origins of an attempt, and finds one."""
+
+    def keep(origins: list[Origin]) -> Any:
+        return _ORIGIN.many({**place, **origin._asdict()} for origin in origins)
+
+    def kept(origin: Origin) -> Any:
+        return _ORIGIN_OF_TEXT(**place, table_name=origin.table_name, key_text=origin.key_text)
+
+    return keep, kept
 
 
 def _origins(

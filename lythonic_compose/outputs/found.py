@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from lythonic_state import ConstraintViolation, DbModel
 from lythonic_state.keyed import KeyedRows
 from lythonic_state.ops import is_undefined
@@ -219,9 +221,8 @@ def is_stream(value: Any) -> bool:
         return True
     return (
         isinstance(value, Iterable)
-        and not isinstance(value, DbModel)
         and not _is_collection(value)
-        and not isinstance(value, (str, bytes, bytearray, collections.abc.Mapping))
+        and not isinstance(value, (str, bytes, bytearray, collections.abc.Mapping, BaseModel))
     )
 
 

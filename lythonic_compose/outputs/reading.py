@@ -6,7 +6,7 @@ here.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -34,7 +34,7 @@ class NumberedOrigin(NamedTuple):
     key_text: str | None
 
 
-class OriginReader:
+class OriginReader(ABC):
     """Reads rows by their origins, which a subclass finds."""
 
     @abstractmethod
@@ -106,6 +106,11 @@ def end_reading(conn: SyncConnection) -> None:
     """
     with suppress(Exception):
         conn.rollback()
+
+
+def is_in_memory(target: str) -> bool:
+    """Whether it is a database that nobody else can open."""
+    return target in ("sqlite://", "sqlite:///:memory:", ":memory:")
 
 
 def from_anywhere(target: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any
 
-from lythonic_compose import Rows
+from lythonic_compose import Dag, Rows
 from lythonic_state import AltKey, Check, DbModel, ForeignKey, PrimaryKey, ScopeContext, Scoped
 
 
@@ -74,3 +74,15 @@ def keys(prices: list[Price]) -> list[int]:
 
 def total_of_rows(prices: Rows[Price]) -> int:
     return sum(price.cents for price in prices)
+
+
+def one(function: Callable[..., Any], **options: Any) -> Dag:
+    dag = Dag()
+    dag.node(function, "make", **options)
+    return dag
+
+
+def chain(first: Callable[..., Any], second: Callable[..., Any], **options: Any) -> Dag:
+    dag = Dag()
+    _ = dag.node(first, "make", **options) >> dag.node(second, "use")
+    return dag

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -57,23 +56,6 @@ def priced() -> Dag:
 
 DAY = date(2026, 1, 31)
 GIVEN: dict[str, dict[str, Any]] = {"prices": {"day": DAY}}
-
-
-@pytest.fixture(params=["file", "memory", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    match request.param:
-        case "file":
-            return tmp_path / "runs.db"
-        case "memory":
-            return "sqlite://"
-        case _:
-            return request.getfixturevalue("pg_url")
-
-
-@pytest.fixture
-def store(target: Any) -> Iterator[DagProvenance]:
-    with DagProvenance(target) as provenance:
-        yield provenance
 
 
 # --- runs inside of runs --------------------------------------------------------------------

@@ -63,23 +63,6 @@ Leaf = float | Number | Word
 Value = Leaf | list[Leaf] | list[list[Leaf]] | list[list[list[Leaf]]]
 
 
-@pytest.fixture(params=["file", "memory", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    match request.param:
-        case "file":
-            return tmp_path / "runs.db"
-        case "memory":
-            return "sqlite://"
-        case _:
-            return request.getfixturevalue("pg_url")
-
-
-@pytest.fixture
-def store(target: Any) -> Iterator[DagProvenance]:
-    with DagProvenance(target) as provenance:
-        yield provenance
-
-
 def named(row: Any) -> Key:
     return table_name(type(row)), key_of(row)
 
@@ -229,9 +212,7 @@ class World:
             label = f"n{number}"
             many = min(len(nodes), self.dice.choice([0, 1, 1, 1, 1, 2]))
             ups = self.dice.sample(list(nodes)[-3:], many)
-            kind = self.dice.choice(
-                ["write", "write", "rewrite", "choose", "count", "count", "mix"]
-            )
+            kind = self.dice.choice(KINDS)
             is_map = len(ups) == 1 and self.dice.random() < 0.6
             function = self.function(kind, len(ups))
             write = WRITING.get(kind)
@@ -592,7 +573,8 @@ def test_rows_go_from_run_to_run_as_inputs_and_as_values_that_a_node_read(
     two = DagRunner(by_reading, store).run_sync()
     totals = [run.raise_for_status().outputs["total"] for run in (first, one, two)]
     for row in totals[1:]:
-        assert store.upstream_rows(row) == given
+        before = store.upstream_rows(row)
+        assert (before, before.rewritten) == (given, ())  # written before, not since
     assert store.downstream_rows(given[0]) == totals
 
 
@@ -743,6 +725,30 @@ def test_an_explanation_is_bounded_and_says_what_was_cut(store: DagProvenance) -
     assert "What fed steps 2, 3, 4, 5, 6, 7 is not looked at (depth=1)." in str(made)
     with pytest.raises(ValueError, match="depth"):
         store.explain(row, depth=0)
+
+
+def test_a_row_that_was_rewritten_is_explained_by_who_wrote_it_before(
+    store: DagProvenance,
+) -> None:
+    def corrected(prices: list[Price]) -> list[Price]:
+        return [Price(price_id=price.price_id, cents=7) for price in prices]
+
+    with store.open() as conn:
+        Schema([Price]).create_tables(conn)
+        seed = Price(cents=5).save(conn)
+        conn.commit()
+    made = store.rows_of(sold(store).run_id, "clean", Price)[:1]
+    dag = Dag()
+    dag.node(corrected, write="upsert")
+    given = {"corrected": {"prices": [seed, *made]}}
+    DagRunner(dag, store).run_sync(given).raise_for_status()
+    result = DagRunner(dag, store).run_sync(given).raise_for_status()
+    (_, row) = result.outputs["corrected"]
+    steps = store.explain(row).steps
+    assert [step.node_label for step in steps] == ["corrected", "corrected", "clean", "fetch"]
+    assert [step.upstream for step in steps] == [(2,), (3,), (4,), ()]
+    seeds = [RowKey("lineage_price", seed.price_id)]
+    assert [list(step.seeds) for step in steps] == [[], seeds, [], []]
 
 
 def test_html_of_an_explanation_is_escaped(store: DagProvenance) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel
 
 from lythonic_compose import (
     Dag,
@@ -55,10 +56,12 @@ from tests.compose.outputs_models import (
     Price,
     Street,
     Town,
+    chain,
     each,
     each_async,
     fetch,
     keys,
+    one,
     total,
     total_of_rows,
 )
@@ -90,18 +93,6 @@ BOTH = pytest.mark.parametrize("place", ["file", "postgres"], indirect=True)
 def file(tmp_path: Path) -> Iterator[DagProvenance]:
     with DagProvenance(tmp_path / "runs.db") as provenance:
         yield provenance
-
-
-def one(function: Callable[..., Any], **options: Any) -> Dag:
-    dag = Dag()
-    dag.node(function, "make", **options)
-    return dag
-
-
-def chain(first: Callable[..., Any], second: Callable[..., Any], **options: Any) -> Dag:
-    dag = Dag()
-    _ = dag.node(first, "make", **options) >> dag.node(second, "use")
-    return dag
 
 
 def rows(store: DagProvenance, model: type[DbModel[Any]], **filters: Any) -> list[Any]:
@@ -641,6 +632,31 @@ async def test_with_write_models_every_function_writes_what_it_may_return(
     assert result.raise_for_status().outputs["plain"] == ["p0", "p1"]
     assert list(result.outputs["numbers"]) == [0, 1]
     assert [number async for number in result.outputs["async_numbers"]] == [0, 1]
+
+
+async def test_with_write_models_a_value_that_is_no_row_stays_what_it_is(
+    file: DagProvenance,
+) -> None:
+    class Settings(BaseModel):
+        """It can be iterated over, as every model."""
+
+        depth: int = 1
+
+    class Often:
+        def __iter__(self) -> Iterator[int]:
+            return iter([1, 2])
+
+    class OftenAsync:
+        def __aiter__(self) -> AsyncIterator[Price]:
+            return aiter(numbers())
+
+    async def numbers() -> AsyncGenerator[Any]:
+        yield 1
+
+    for value in (Settings(), Often(), OftenAsync()):
+        for make in (returning(value, Any), inline(returning(value, Any))):
+            result = await DagRunner(one(make), file, write_models=True).run()
+            assert result.raise_for_status().outputs["make"] is value
 
 
 # --- restart, replay ------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from lythonic_compose.dag_runner import utc_now
 from lythonic_compose.outputs.elsewhere import OutputFence, OutputMarker, Outputs
 from lythonic_compose.outputs.reading import place_of
 from lythonic_state import ConstraintViolation, DatabaseError, DbModel, open_db
-from tests.compose.outputs_models import Invoice, Org, Price, Town, each, fetch, keys
+from tests.compose.outputs_models import Invoice, Org, Price, Town, chain, each, fetch, keys, one
 from tests.databases import sqlite_url
 
 
@@ -58,18 +58,6 @@ def store(places: tuple[str, str]) -> Iterator[DagProvenance]:
 @pytest.fixture
 def target(places: tuple[str, str]) -> str:
     return places[1]
-
-
-def one(function: Callable[..., Any], **options: Any) -> Dag:
-    dag = Dag()
-    dag.node(function, "make", **options)
-    return dag
-
-
-def chain(first: Callable[..., Any], second: Callable[..., Any], **options: Any) -> Dag:
-    dag = Dag()
-    _ = dag.node(first, "make", **options) >> dag.node(second, "use")
-    return dag
 
 
 def rows(target: str, model: type[DbModel[Any]], **filters: Any) -> list[Any]:

@@ -6,7 +6,7 @@ import itertools
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,23 +74,6 @@ def chain() -> Dag:
 
 
 GIVEN = {"text": {"prefix": "x"}}
-
-
-@pytest.fixture(params=["file", "memory", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    match request.param:
-        case "file":
-            return tmp_path / "runs.db"
-        case "memory":
-            return "sqlite://"
-        case _:
-            return request.getfixturevalue("pg_url")
-
-
-@pytest.fixture
-def store(target: Any) -> Iterator[DagProvenance]:
-    with DagProvenance(target) as provenance:
-        yield provenance
 
 
 async def test_a_run_its_nodes_and_edges_are_read_back_as_models(store: DagProvenance) -> None:

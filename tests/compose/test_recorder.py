@@ -635,6 +635,11 @@ def again_at_once(told: Told) -> Iterator[Event]:
     yield from (told.starts("one", 3), told.finishes("paused"))
 
 
+def twice_at_once(told: Told) -> Iterator[Event]:
+    yield from (told.run(), told.starts("one"), told.completes("one", 1))
+    yield from (told.starts("one", 2), told.completes("one", 2, 2), told.finishes())
+
+
 def in_a_row(told: Told) -> Iterator[Event]:
     yield told.run()
     for label, value in (("one", 1), ("double", 2), ("text", "a2")):
@@ -690,6 +695,7 @@ def around_another_run(told: Told) -> Iterator[Event]:
         at_the_second_attempt,
         again_after_a_pause,
         again_at_once,
+        twice_at_once,
         with_a_skipped_one,
         around_another_run,
     ],

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import threading
 from datetime import UTC, datetime, timedelta
@@ -247,8 +248,6 @@ def looping() -> Dag:
 async def test_a_run_whose_dag_cannot_be_had_is_left(
     path: Path, registered: Any, reason: str, why: str
 ) -> None:
-    import re
-
     run_id = await abandon(path, daily(), "shop:dayly")
     ns = namespace() if registered is None else namespace(dayly=registered)
     with DagProvenance(path) as store:

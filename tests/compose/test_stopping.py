@@ -1,5 +1,8 @@
 """What a signal does to a run on the main thread, and what it leaves of one in a process."""
 
+# pyright: reportUnusedExpression=false
+# `a >> b` wires a with b, and is a statement of its own
+
 from __future__ import annotations
 
 import asyncio
@@ -258,10 +261,11 @@ class Process:
             time.sleep(0.005)
 
     def send(self, number: signal.Signals) -> None:
-        """Sends a signal to all of the group, as a terminal does, and waits until it was heard."""
+        """Sends a signal to all of the group, as a terminal does."""
         os.killpg(self.process.pid, number)
 
     def hears(self, number: signal.Signals) -> None:
+        """Sends it, and waits until it was heard."""
         self.send(number)
         assert self.process.stderr is not None
         assert f"{number.name}: the run pauses" in self.process.stderr.readline()

@@ -391,6 +391,23 @@ def test_who_has_slept_in_a_transaction_makes_sure_that_its_runs_are_its_own(
         assert mine.statuses() == ({} if taken else {"one": "running"})
 
 
+def test_what_is_written_alone_fails_alone(tmp_path: Path) -> None:
+    def fails(_: Any) -> Any:
+        yield from ()
+        raise DatabaseError("there is no such table")
+
+    path = tmp_path / "runs.db"
+    with DagProvenance(path) as store:
+        told = Told(store)
+        alone = writer_room._Job([fails], waited_for=True, alone=True)
+        other = writer_room._Job([recorder.write_of(told.run(), store._author)], waited_for=True)
+        store._writer._queue.extend([alone, other])
+        store._writer.flush()
+        assert isinstance(alone.error, DatabaseError)
+        assert (other.done, other.error) == (True, None)
+        assert run_ids(path) == {"r1"}
+
+
 class Word(DbModel):
     word_id: Annotated[int, PrimaryKey()] = -1
     text: str
