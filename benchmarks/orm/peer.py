@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .data import AUTHOR_COLUMNS, BOOK_COLUMNS, COLUMNS
+
 Values = dict[str, Any]
 
 
@@ -47,11 +49,12 @@ class Peer:
 
     def plain(self, found: Any) -> tuple[Any, ...]:
         """A person as a plain row, in the order of `data.COLUMNS`."""
-        raise NotImplementedError
+        return tuple(getattr(found, column) for column in COLUMNS)
 
     def plain_pair(self, found: Any) -> tuple[Any, ...]:
         """A book and its author as one plain row."""
-        raise NotImplementedError
+        book = (getattr(found, column) for column in BOOK_COLUMNS)
+        return (*book, *(getattr(found.author, column) for column in AUTHOR_COLUMNS))
 
     # -- the workloads. Those that write end with their commit.
 

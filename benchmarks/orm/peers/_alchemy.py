@@ -49,9 +49,6 @@ class Alchemy(Peer):
         with self.engine.begin() as conn:
             conn.execute(insert(getattr(self, table)), list(rows))
 
-    def plain(self, found: Any) -> tuple[Any, ...]:
-        return tuple(getattr(found, column) for column in COLUMNS)
-
     def plain_pair(self, found: Any) -> tuple[Any, ...]:
         book, author = found
         return (

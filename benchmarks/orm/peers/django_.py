@@ -27,7 +27,7 @@ django.setup()
 # Django's models can only be made once it is configured.
 from django.db import connection, models, transaction  # noqa: E402
 
-from ..data import AUTHOR_COLUMNS, BOOK_COLUMNS, COLUMNS, new_age  # noqa: E402
+from ..data import COLUMNS, new_age  # noqa: E402
 from ..peer import Peer, Values  # noqa: E402
 
 
@@ -106,13 +106,6 @@ class Django(Peer):
 
     def fill(self, table: str, rows: Sequence[Values]) -> None:
         MODELS[table].objects.bulk_create([MODELS[table](**row) for row in rows])
-
-    def plain(self, found: Any) -> tuple[Any, ...]:
-        return tuple(getattr(found, column) for column in COLUMNS)
-
-    def plain_pair(self, found: Any) -> tuple[Any, ...]:
-        book = (getattr(found, column) for column in BOOK_COLUMNS)
-        return (*book, *(getattr(found.author, column) for column in AUTHOR_COLUMNS))
 
     # -- workloads
 

@@ -8,7 +8,7 @@ from typing import Any
 import peewee
 from playhouse.sqlite_ext import JSONField
 
-from ..data import AUTHOR_COLUMNS, BOOK_COLUMNS, COLUMNS, new_age
+from ..data import COLUMNS, new_age
 from ..peer import Peer, Values
 
 DATABASE = peewee.SqliteDatabase(None)
@@ -81,13 +81,6 @@ class Peewee(Peer):
         with DATABASE.atomic():
             for start in range(0, len(rows), 1000):
                 MODELS[table].insert_many(rows[start : start + 1000]).execute()
-
-    def plain(self, found: Any) -> tuple[Any, ...]:
-        return tuple(getattr(found, column) for column in COLUMNS)
-
-    def plain_pair(self, found: Any) -> tuple[Any, ...]:
-        book = (getattr(found, column) for column in BOOK_COLUMNS)
-        return (*book, *(getattr(found.author, column) for column in AUTHOR_COLUMNS))
 
     # -- workloads
 

@@ -101,9 +101,6 @@ class Piccolo(Peer):
             objects = [MODELS[table](**row) for row in rows[start : start + AT_ONCE]]
             await MODELS[table].insert(*objects)
 
-    def plain(self, found: Any) -> tuple[Any, ...]:
-        return tuple(getattr(found, column) for column in COLUMNS)
-
     def plain_pair(self, found: Any) -> tuple[Any, ...]:
         author = found.author_id
         *book, tags = (getattr(found, column) for column in BOOK_COLUMNS if column != "author_id")

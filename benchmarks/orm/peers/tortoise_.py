@@ -9,7 +9,7 @@ from tortoise import Tortoise, fields
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
-from ..data import AUTHOR_COLUMNS, BOOK_COLUMNS, COLUMNS, new_age
+from ..data import COLUMNS, new_age
 from ..peer import Peer, Values
 
 
@@ -86,13 +86,6 @@ class TortoiseOrm(Peer):
 
     async def fill(self, table: str, rows: Sequence[Values]) -> None:
         await MODELS[table].bulk_create([MODELS[table](**row) for row in rows], batch_size=1000)
-
-    def plain(self, found: Any) -> tuple[Any, ...]:
-        return tuple(getattr(found, column) for column in COLUMNS)
-
-    def plain_pair(self, found: Any) -> tuple[Any, ...]:
-        book = (getattr(found, column) for column in BOOK_COLUMNS)
-        return (*book, *(getattr(found.author, column) for column in AUTHOR_COLUMNS))
 
     # -- workloads
 
