@@ -225,9 +225,14 @@ class DagRunner:
             >>> await runner.run(targets=["clean"], overrides={"fetch": page})
 
         Raises:
-            DagError: the graph is wrong, or an input is missing; nothing has started.
+            DagError: the graph is wrong, an input is missing, or `scheduled_at` has no time zone;
+                nothing has started.
             UnknownName: an input, a target, an override or a resource that nothing takes.
         """
+        if scheduled_at is not None and scheduled_at.tzinfo is None:
+            raise DagError(
+                f"scheduled_at={scheduled_at} has no time zone; give it one, such as UTC"
+            )
         plan = whole = self._plan()
         labels = None
         values: dict[str, Any] = {}
@@ -259,12 +264,12 @@ class DagRunner:
         period, and the result says "paused". A second signal breaks off at once.
 
         Raises:
-            DagError: the graph is wrong, or an input is missing; nothing has started.
+            DagError: the graph is wrong, an input is missing, or `scheduled_at` has no time zone;
+                nothing has started.
             UnknownName: an input, a target, an override or a resource that nothing takes.
         """
-
-        async def work() -> DagRunResult:
-            running = self.run(
+        return self._until_told(
+            lambda: self.run(
                 source_inputs,
                 dag_nsref,
                 parent_run_id,
@@ -272,10 +277,13 @@ class DagRunner:
                 overrides=overrides,
                 scheduled_at=scheduled_at,
             )
-            return await (until_told(running, self.pause, self._cut_short) if told else running)
+        )
 
-        told = can_be_told()
-        return run_to_result(work)
+    def _until_told(self, work: Callable[[], Coroutine[Any, Any, DagRunResult]]) -> DagRunResult:
+        """Carries out work for code that does not await; signals that are heard pause it."""
+        if not can_be_told():
+            return run_to_result(work)
+        return run_to_result(lambda: until_told(work(), self.pause, self._cut_short))
 
     def pause(self) -> None:
         """Pauses the runs that are under way: nodes that have begun end, and no others begin.
@@ -318,6 +326,28 @@ class DagRunner:
             DagError: an input that was not kept is missing.
         """
         return await self._resume(run_id, on_change, source_inputs or {}, None)
+
+    def restart_sync(
+        self,
+        run_id: str,
+        on_change: OnChange = "raise",
+        *,
+        source_inputs: Given | None = None,
+    ) -> DagRunResult:
+        """`restart` for code that does not await; also below a running event loop.
+
+        On the main thread, SIGINT and SIGTERM pause the run, as in `run_sync`.
+
+        Raises:
+            RunNotFound: there is no such run.
+            WrongRunState: it has completed, is running, or is another tenant's.
+            OutputsChanged: its rows would not be written, or not where the run writes them.
+            CodeChanged: completed nodes have other code now; `nodes` names them.
+            DagError: an input that was not kept is missing.
+        """
+        return self._until_told(
+            lambda: self.restart(run_id, on_change, source_inputs=source_inputs)
+        )
 
     async def _resume(
         self, run_id: str, on_change: OnChange, source_inputs: Given, fence: int | None
@@ -364,7 +394,8 @@ class DagRunner:
         )
         given = self._given_again("restart", plan, old, kept, source_inputs)
         reached("restart.decided")
-        tree = self._tree(old.dag_nsref, None, old.initiated_by, memory, on_change, pausing)
+        at, who = old.scheduled_at, old.initiated_by
+        tree = self._tree(old.dag_nsref, at, who, memory, on_change, pausing)
         run = Run(
             tree,
             plan,
@@ -400,6 +431,43 @@ class DagRunner:
             WrongRunState: it is running, or is another tenant's.
             DagError: an input that was not kept is missing.
         """
+        pausing = Pausing()
+        self._pausing.add(pausing)  # as at a restart
+        try:
+            return await self._again(run_id, rerun_nodes, downstream, source_inputs or {}, pausing)
+        finally:
+            self._pausing.discard(pausing)
+
+    def replay_sync(
+        self,
+        run_id: str,
+        rerun_nodes: Iterable[str | Callable[..., Any]],
+        downstream: bool = False,
+        *,
+        source_inputs: Given | None = None,
+    ) -> DagRunResult:
+        """`replay` for code that does not await; also below a running event loop.
+
+        On the main thread, SIGINT and SIGTERM pause the run, as in `run_sync`.
+
+        Raises:
+            RunNotFound: there is no such run.
+            UnknownName: there is no such node.
+            WrongRunState: it is running, or is another tenant's.
+            DagError: an input that was not kept is missing.
+        """
+        return self._until_told(
+            lambda: self.replay(run_id, rerun_nodes, downstream, source_inputs=source_inputs)
+        )
+
+    async def _again(
+        self,
+        run_id: str,
+        rerun_nodes: Iterable[str | Callable[..., Any]],
+        downstream: bool,
+        source_inputs: Given,
+        pausing: Pausing,
+    ) -> DagRunResult:
         memory, old = await self._recalled(run_id)
         if old.status == "running":
             raise WrongRunState(f"run {run_id} is running; pause it, or wait for its end")
@@ -414,8 +482,9 @@ class DagRunner:
         kept = await in_thread(
             lambda: kept_of(plan, old, rerun, memory, user_ctx, source, all_values=True)
         )
-        given = self._given_again("replay", plan, old, kept, source_inputs or {})
-        tree = self._tree(old.dag_nsref, None, current_initiator())
+        given = self._given_again("replay", plan, old, kept, source_inputs)
+        at, who = old.scheduled_at, current_initiator()
+        tree = self._tree(old.dag_nsref, at, who, pausing=pausing)
         run = Run(tree, plan, given, self._new_id(), old.path, None, kept=kept, old=old)
         run.targets = old.targets
         return await self._carried_out(run)

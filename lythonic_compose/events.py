@@ -57,6 +57,8 @@ class RunStarted:
     run the one around it says so."""
     rows_to: str | None = None
     """The database that takes the rows, without a password; None for that of the record itself."""
+    scheduled_at: datetime | None = None
+    """The tick of a schedule that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ class Run:
                 self.tree.initiated_by,
                 self.targets,
                 *self._rows(),
+                self.tree.scheduled_at,
             )
         ]
         if self.kept is not None and self.old is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from .events import NodeStatus, RunStatus
@@ -58,6 +59,8 @@ class OldRun:
     """The nodes that write rows, as `Plan.writing`; None where none do, or nobody has said so."""
     rows_to: str | None = None
     """The database that takes these rows; None for that of the store itself."""
+    scheduled_at: datetime | None = None
+    """The tick of a schedule that it stands for."""
 
     def done(self) -> frozenset[str]:
         """The nodes that have completed, or were skipped since an older output is used."""

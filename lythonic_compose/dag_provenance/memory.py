@@ -91,6 +91,7 @@ def _old_run(
         targets=None if run.targets is None else tuple(run.targets),
         tenant=run.tenant,
         initiated_by=run.initiated_by,
+        scheduled_at=run.scheduled_at,
         branch=run.branch,
         fence=run.fence,
         writes=None if run.writes is None else tuple(run.writes),

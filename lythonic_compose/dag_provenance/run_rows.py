@@ -59,6 +59,7 @@ def of_run_started(event: RunStarted, author: Author) -> Write:
         targets=event.targets,
         writes=event.writes,
         rows_to=event.rows_to,
+        scheduled_at=event.scheduled_at,
     )
 
 
@@ -90,6 +91,7 @@ def _run_begun(
     targets: Sequence[str] | None = None,
     writes: Sequence[str] | None = None,
     rows_to: str | None = None,
+    scheduled_at: datetime | None = None,
 ) -> Write:
     def write(known: Known) -> Steps:
         if place is not None:
@@ -111,6 +113,7 @@ def _run_begun(
             graph_hash=None if graph is None else graph.graph_hash,
             tenant=tenant,
             initiated_by=initiated_by,
+            scheduled_at=scheduled_at,
             targets=None if targets is None else list(targets),
             writes=None if writes is None else list(writes),
             rows_to=rows_to,

@@ -74,7 +74,13 @@ def _texts(io: Any) -> tuple[str, str]:
 
 
 def _whose(run: Any) -> list[tuple[str, str | None]]:
-    return [("of", run.tenant), ("by", run.initiated_by), ("inside", run.parent_run_id)]
+    at = run.scheduled_at
+    return [
+        ("of", run.tenant),
+        ("by", run.initiated_by),
+        ("for", None if at is None else f"{at:%Y-%m-%d %H:%M:%S %Z}"),
+        ("inside", run.parent_run_id),
+    ]
 
 
 def _status(status: str) -> str:

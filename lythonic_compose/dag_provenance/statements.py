@@ -29,6 +29,7 @@ RUN = PreparedInsert(
     DagRun,
     *("run_id", "dag_nsref", "path", "parent_run_id", "parent_label", "map_key", "branch"),
     *("status", "started_at", "source_inputs", "withheld", "graph_hash", "tenant", "initiated_by"),
+    "scheduled_at",
     *("targets", "writes", "rows_to", "owner", "heartbeat_at"),
 )
 RUN_BY_ID = PreparedSelect(DagRun, "run_id")

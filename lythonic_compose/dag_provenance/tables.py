@@ -130,6 +130,8 @@ class DagRun(
     """The file or URL that takes these rows, without a password; None for this store itself."""
     tenant: str | None = None
     initiated_by: str | None = None
+    scheduled_at: AwareDatetime | None = None
+    """The tick of a schedule that it stands for; None if no schedule began it."""
     owner: str | None = None
     """The process that runs it, and the session of its store."""
     fence: int = 1

@@ -100,6 +100,7 @@ class Remembering:
             start.tenant,
             start.initiated_by,
             None if place is None else place.branch,
+            scheduled_at=start.scheduled_at,
         )
 
     def recall_nested(self, run_id: str, label: str, /) -> Mapping[str, OldRun]:

@@ -17,9 +17,11 @@ from pydantic import BaseModel, SecretStr
 from lythonic_compose import (
     CodeChanged,
     Dag,
+    DagContext,
     DagError,
     DagPause,
     DagProvenance,
+    DagRun,
     DagRunner,
     Failed,
     NullProvenance,
@@ -705,6 +707,39 @@ async def test_a_replay_of_a_replay_reuses_again(store: DagProvenance) -> None:
     twice = await runner.replay(once.run_id, {"third"})
     assert JOURNAL.taken() == ["third"]
     assert twice.outputs == {"third": "<20>"}
+
+
+# --- what a run stands for ------------------------------------------------------------------
+
+TICK = datetime(2026, 3, 29, 6, tzinfo=UTC)
+
+
+async def test_a_run_keeps_the_tick_that_it_stands_for(store: DagProvenance) -> None:
+    seen: list[datetime | None] = []
+
+    def note(ctx: DagContext) -> int:
+        seen.append(ctx.scheduled_at)
+        JOURNAL.note("note")
+        return 1
+
+    dag = Dag()
+    dag.node(note)
+    runner = DagRunner(dag, store)
+    JOURNAL.broken.add("note")
+    failed = await runner.run(scheduled_at=TICK)
+    JOURNAL.broken.clear()
+    await runner.restart(failed.run_id)
+    again = await runner.replay(failed.run_id, ["note"])
+    assert seen == [TICK, TICK, TICK]
+    for run_id in (failed.run_id, again.run_id):
+        run = store.get_run(run_id)
+        assert run is not None
+        assert run.scheduled_at == TICK
+        assert "for 2026-03-29 06:00:00 UTC" in run._repr_html_()
+    with store.open() as conn:
+        assert len(DagRun.select(conn, scheduled_at=TICK)) == 2
+    with pytest.raises(DagError, match="has no time zone"):
+        await runner.run(scheduled_at=TICK.replace(tzinfo=None))
 
 
 # --- parts of a graph, tenants --------------------------------------------------------------

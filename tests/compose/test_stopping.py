@@ -86,6 +86,51 @@ def test_a_signal_lets_what_has_begun_end_and_begins_nothing_else(sent: signal.S
     assert asyncio.run(runner.restart(result.run_id)).outputs == {"second": 2}
 
 
+def test_a_restart_and_a_replay_are_paused_as_well(sent: signal.Signals, tmp_path: Path) -> None:
+    told = 3
+
+    def first() -> int:
+        nonlocal told
+        told -= 1
+        if told >= 0:
+            runner.asked.clear()
+            send(sent)
+            assert runner.asked.wait(10)
+        if told > 0:
+            raise OSError("not yet")
+        return 1
+
+    def second(number: int) -> int:
+        return number + 1
+
+    dag = Dag()
+    dag.node(first) >> dag.node(second)
+    with DagProvenance(tmp_path / "runs.db") as store:
+        runner = Pausable(dag, store)
+        begun = runner.run_sync()
+        again = runner.restart_sync(begun.run_id)
+        assert (begun.status, again.status, again.run_id) == ("failed", "failed", begun.run_id)
+        replayed = runner.replay_sync(begun.run_id, [first])
+        assert (replayed.status, replayed.values) == ("paused", {"first": 1})
+        assert runner.restart_sync(replayed.run_id).outputs == {"second": 2}
+
+
+def test_a_pause_that_comes_before_a_replay_begins_is_heard(tmp_path: Path) -> None:
+    dag = Dag()
+    dag.node(lambda: 1, "one")
+    with DagProvenance(tmp_path / "runs.db") as store:
+        done = DagRunner(dag, store).run_sync()
+        runner = DagRunner(dag, store)
+
+        async def paused_at_once() -> str:
+            replaying = asyncio.ensure_future(runner.replay(done.run_id, ["one"]))
+            await asyncio.sleep(0)  # it asks the store in a thread now
+            runner.pause()
+            return (await replaying).status
+
+        assert asyncio.run(paused_at_once()) == "paused"
+
+
 def test_after_the_grace_period_what_runs_is_broken_off_and_still_paused(
     sent: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
