@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import re
 import sqlite3
 import warnings
 from collections.abc import AsyncGenerator, Coroutine, Generator
@@ -526,8 +527,9 @@ def sqlite_path(url: str) -> str | None:
         return unquote(rest[1:])
     if scheme in ("postgresql", "postgres") and separator:
         return None
+    shown = re.sub(r"//[^/@]*@", "//…@", url)  # who reads this is not to know a password
     raise ValueError(
-        f"{url!r} is not the URL of a database; use sqlite:///library.db, sqlite:// (in memory) "
+        f"{shown!r} is not the URL of a database; use sqlite:///library.db, sqlite:// (in memory) "
         "or postgresql://user@host/name"
     )
 

@@ -7,6 +7,7 @@ write rows here: that is what the verbs of `DbModel` are for.
 
 from __future__ import annotations
 
+import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, overload
@@ -15,12 +16,19 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from . import statements
-from .dialects import Dialect
+from .dialects import SQLITE, Dialect
 from .errors import FilterError, InvalidValue, SchemaError, nearest
 from .op import Op, Statement, Step
 from .ops import OnConflict
-from .rows import binder, encode_value, reader
-from .run import AsyncConnection, SyncConnection, run
+from .rows import Group, encode_value, exact_binder, reader
+from .run import (
+    AsyncConnection,
+    Execute,
+    SyncConnection,
+    carried_out,
+    run,
+    whole_on_sqlite,
+)
 from .table import ColumnSpec, Table, table_of
 
 T = TypeVar("T")
@@ -65,7 +73,30 @@ def perform(conn: Any, work: Callable[[], Work[Any]] | Call, /, *, commit: bool 
         ConstraintViolation: the database refused a row.
         InvalidValue: a value that its column cannot hold, one that is missing, or one too many.
     """
+    if commit and conn.__class__ is sqlite3.Connection and not isinstance(work, tuple):
+        return whole_on_sqlite(conn, _carried_out, work)
     return run(conn, "whole" if commit else "sequence", _performed, work)
+
+
+def _carried_out(execute: Execute, conn: Any, work: Callable[[], Work[T]]) -> T:
+    """`_performed` where nothing has to wait: who records all day comes this way."""
+    calls = work()
+    try:
+        prepared, values = calls.send(None)
+        while True:
+            try:
+                step = prepared.step(SQLITE, values)
+                if isinstance(step, tuple):
+                    result = execute(conn, step[0], step[1])
+                else:
+                    result = carried_out(execute, conn, step)
+            except BaseException as error:  # noqa: BLE001  # thrown into the work
+                prepared, values = calls.throw(error)
+            else:
+                prepared, values = calls.send(result)
+    except StopIteration as done:
+        value: T = done.value
+        return value
 
 
 def _performed(dialect: Dialect, work: Callable[[], Work[T]] | Call) -> Op[T]:
@@ -164,10 +195,10 @@ class PreparedInsert(Prepared):
         return self, iter(rows)
 
     def step(self, dialect: Dialect, values: Any) -> Step:
-        one, many, bound, constants = self._written.get(dialect.name) or self._made(dialect)
+        one, many, bind = self._written.get(dialect.name) or self._made(dialect)
         if values.__class__ is dict:
-            return one, bound.values(values) + constants
-        return many, (bound.values(each) + constants for each in values)
+            return one, bind(values)
+        return many, map(bind, values)
 
     def _write(self, table: Table, dialect: Dialect) -> Any:
         given, same = _apart(table, self._fields, self._always, "PreparedInsert")
@@ -187,7 +218,7 @@ class PreparedInsert(Prepared):
             if dialect.name != "sqlite":
                 text += f" RETURNING {dialect.column(table.generated)}"
             one = Statement(text, "key")
-        return one, many, _Bound(table, dialect, given), _encoded(table, dialect, same)
+        return one, many, _binder(table, dialect, Group(given, _encoded(table, dialect, same)))
 
 
 class PreparedUpdate(Prepared):
@@ -229,8 +260,8 @@ class PreparedUpdate(Prepared):
         return self, (values, where)
 
     def step(self, dialect: Dialect, values: tuple[dict[str, Any], dict[str, Any]]) -> Step:
-        statement, put, same, where, only = self._written.get(dialect.name) or self._made(dialect)
-        return statement, put.values(values[0]) + same + where.equal_to(values[1]) + only
+        statement, bind = self._written.get(dialect.name) or self._made(dialect)
+        return statement, bind(values[0], values[1])
 
     def _write(self, table: Table, dialect: Dialect) -> Any:
         given, same = _apart(table, self._values, self._always, "PreparedUpdate")
@@ -247,10 +278,12 @@ class PreparedUpdate(Prepared):
         condition = _condition(table, dialect, (*where, *only), "PreparedUpdate")
         return (
             Statement(f"UPDATE {dialect.quote(table.name)} SET {sets}{condition}", "count"),
-            _Bound(table, dialect, given),
-            _encoded(table, dialect, same),
-            _Bound(table, dialect, where),
-            _encoded(table, dialect, only),
+            _binder(
+                table,
+                dialect,
+                Group(given, _encoded(table, dialect, same)),
+                Group(where, _encoded(table, dialect, only), compared=True),
+            ),
         )
 
 
@@ -265,8 +298,8 @@ class _Equal(Prepared):
         return self, where
 
     def step(self, dialect: Dialect, values: dict[str, Any]) -> Step:
-        statement, where = self._written.get(dialect.name) or self._made(dialect)
-        return statement, where.equal_to(values)
+        statement, bind = self._written.get(dialect.name) or self._made(dialect)
+        return statement, bind(values)
 
 
 class PreparedDelete(_Equal):
@@ -281,11 +314,11 @@ class PreparedDelete(_Equal):
         FilterError: when it is first used: there is no such field, or the condition is on JSON.
     """
 
-    def _write(self, table: Table, dialect: Dialect) -> tuple[Statement, _Bound]:
+    def _write(self, table: Table, dialect: Dialect) -> Any:
         columns = columns_named(table, self._where, "PreparedDelete")
         where = _condition(table, dialect, columns, "PreparedDelete")
         text = f"DELETE FROM {dialect.quote(table.name)}{where}"
-        return Statement(text, "count"), _Bound(table, dialect, columns)
+        return Statement(text, "count"), _binder(table, dialect, Group(columns, compared=True))
 
 
 class PreparedSelect(_Equal, Generic[M]):
@@ -303,11 +336,12 @@ class PreparedSelect(_Equal, Generic[M]):
     def __init__(self, model: type[M], *where: str) -> None:
         super().__init__(model, *where)
 
-    def _write(self, table: Table, dialect: Dialect) -> tuple[Statement, _Bound]:
+    def _write(self, table: Table, dialect: Dialect) -> Any:
         columns = columns_named(table, self._where, "PreparedSelect")
         where = _condition(table, dialect, columns, "PreparedSelect")
         text = statements.select_text(table, dialect) + where
-        return Statement(text, "all", reader(table)), _Bound(table, dialect, columns)
+        bind = _binder(table, dialect, Group(columns, compared=True))
+        return Statement(text, "all", reader(table)), bind
 
 
 # --- how they are written -------------------------------------------------------------------
@@ -377,30 +411,17 @@ def _condition(table: Table, dialect: Dialect, columns: Sequence[ColumnSpec], wh
     return " WHERE " + statements.equals(dialect, columns)
 
 
-class _Bound:
+def _binder(table: Table, dialect: Dialect, *groups: Group) -> Callable[..., tuple[Any, ...]]:
     """What binds values of exactly these columns."""
 
-    __slots__ = ("_columns", "_table", "bind", "size")
+    def wrong(*given: dict[str, Any]) -> InvalidValue:
+        for group, values in zip(groups, given, strict=True):
+            known = [column.field for column in group.columns]
+            for name in values:
+                if name not in known:
+                    return InvalidValue(
+                        f"{table.model.__name__}.{name} was not prepared for{nearest(name, known)}"
+                    )
+        return _equals_nothing(table)
 
-    def __init__(self, table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> None:
-        self._table = table
-        self._columns = columns
-        self.bind = binder(table, dialect, columns)
-        self.size = len(columns)
-
-    def values(self, given: dict[str, Any]) -> tuple[Any, ...]:
-        bound = self.bind(given)
-        if len(given) != self.size:
-            known = [column.field for column in self._columns]
-            unknown = next(name for name in given if name not in known)
-            raise InvalidValue(
-                f"{self._table.model.__name__}.{unknown} was not prepared for"
-                f"{nearest(unknown, known)}"
-            )
-        return bound
-
-    def equal_to(self, given: dict[str, Any]) -> tuple[Any, ...]:
-        bound = self.values(given)
-        if None in bound:
-            raise _equals_nothing(self._table)
-        return bound
+    return exact_binder(table, dialect, groups, wrong)

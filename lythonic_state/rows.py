@@ -352,6 +352,75 @@ def _binder(
     )
 
 
+class Group(NamedTuple):
+    """Columns whose values come from one dictionary, and what is bound behind them every time."""
+
+    columns: tuple[ColumnSpec, ...]
+    constants: tuple[Any, ...] = ()
+    compared: bool = False
+    """Whether they are compared, so that None would equal nothing."""
+
+
+def exact_binder(
+    table: Table, dialect: Dialect, groups: Sequence[Group], wrong: Callable[..., Exception]
+) -> Callable[..., tuple[Any, ...]]:
+    """The function that takes a dictionary for each group, of exactly its columns, and returns the
+    values of all; `wrong` makes the error where one has more, or None where it is compared."""
+    scope: dict[str, Any] = {"datetime": datetime, "date": date, "UTC": UTC, "to_json": to_json}
+    lines: list[str] = []
+    values: list[str] = []
+    checks: list[str] = []
+    for number, group in enumerate(groups):
+        checks.append(f"len(d{number}) != {len(group.columns)}")
+        for i, column in enumerate(group.columns):
+            v, e = f"v{number}_{i}", f"e{number}_{i}"
+            scope[e] = dialect.encoder(column.codec)
+            lines.append(f"        {v} = d{number}[{column.field!r}]\n")
+            bound = _bound(dialect, column, v, e)
+            if dialect.name == "sqlite" and _MOMENT in _SQLITE_USUAL.get(column.codec.name, ()):
+                # one moment often stands in several rows that are written together
+                bound = f"m[1] if (m := last[0])[0] is {v} else keep({v}, {bound})"
+            values.append(bound)
+            if group.compared:
+                checks.append(f"{v} is None")
+        for i, constant in enumerate(group.constants):
+            scope[f"c{number}_{i}"] = constant
+            values.append(f"c{number}_{i}")
+
+    def explain(*given: dict[str, Any]) -> Exception | None:
+        for group, d in zip(groups, given, strict=True):
+            found = explain_values(table, dialect, group.columns, d, _NOTHING)
+            if found is not _NOTHING:
+                return found
+        return None
+
+    scope |= {"explain": explain, "wrong": wrong, "last": _LAST_MOMENT, "keep": _keep_moment}
+    taken = ", ".join(f"d{number}" for number in range(len(groups)))
+    source = (
+        f"def bind({taken}):\n"
+        f"    try:\n"
+        f"{''.join(lines)}"
+        f"        bound = ({', '.join(values)}{',' if values else ''})\n"
+        f"    except Exception as error:\n"
+        f"        raise explain({taken}) or error from error\n"
+        f"    if {' or '.join(checks)}:\n"
+        f"        raise wrong({taken})\n"
+        f"    return bound\n"
+    )
+    return cast("Callable[..., tuple[Any, ...]]", _compile(source, scope, "bind"))
+
+
+_NOTHING = Exception()
+_LAST_MOMENT: list[tuple[Any, Any]] = [(_NOTHING, None)]
+"""The moment that was bound last, and how; one slot, which threads may overwrite at any time."""
+
+
+def _keep_moment(value: Any, bound: Any) -> Any:
+    if value.__class__ is datetime and value.tzinfo is UTC:  # others are not for every column
+        _LAST_MOMENT[0] = value, bound
+    return bound
+
+
 class ValueBinder(NamedTuple):
     """How values of one class are bound; `plain` names those that mostly pass as they are."""
 

@@ -83,19 +83,21 @@ else:
     # a real type, so that signatures with it can be inspected (FastAPI does, and so do nodes)
     AsyncConnection = AsyncSqlite | AsyncPostgres
 AnyConnection: TypeAlias = SyncConnection | AsyncConnection
+Execute: TypeAlias = Callable[[Any, Statement, Any], Any]
 Stop: TypeAlias = Callable[[], Awaitable[None]]
 Verb: TypeAlias = Callable[..., Op[Any] | Single]
 
 # --- the loops ------------------------------------------------------------------------------
 
 
-def drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[T] | Single) -> T:
+def drive(execute: Execute, conn: Any, op: Op[T] | Single) -> T:
     """Runs an Op on a sync connection; errors of the database are thrown into it."""
-    value: T = settled(_drive(execute, conn, op))
+    value: T = settled(carried_out(execute, conn, op))
     return value
 
 
-def _drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[Any] | Single) -> Any:
+def carried_out(execute: Execute, conn: Any, op: Op[Any] | Single) -> Any:
+    """The same as a part of a verb, whose models are told later."""
     if isinstance(op, tuple):
         statement, params, finish = op
         result = execute(conn, statement, params)
@@ -114,7 +116,7 @@ def _drive(execute: Callable[[Any, Statement, Any], Any], conn: Any, op: Op[Any]
 
 
 async def drive_async(
-    execute: Callable[[Any, Statement, Any], Any],
+    execute: Execute,
     conn: Any,
     made: Op[T] | Single,
     stopper: Callable[[Any, Statement], Stop | None] | None = None,
@@ -378,6 +380,26 @@ def _begun(conn: sqlite3.Connection, single: Single) -> Any:
         raise
 
 
+def whole_on_sqlite(
+    conn: sqlite3.Connection, carry_out: Callable[[Execute, Any, Any], T], work: Any
+) -> T:
+    """Has work carried out in a transaction of its own: as "whole", and without a generator."""
+    if BLOCKS:
+        check_block(conn)
+    if _is_open(conn):
+        raise _already_open()
+    execute = sqlite_driver.execute
+    execute(conn, *BEGIN_SQLITE)
+    try:
+        value = carry_out(execute, conn, work)
+        execute(conn, *COMMIT)
+    except BaseException:
+        with suppress(DatabaseError):  # the database has given the transaction up by itself
+            execute(conn, *ROLLBACK)
+        raise
+    return value
+
+
 class _Hop:
     """A verb in the connection's thread, which knows whether it began a transaction."""
 
@@ -405,7 +427,7 @@ class _Hop:
         if isinstance(made, tuple) and self.access not in ("read", "scoped"):
             statement, params, self.finish = made
             made = statement, params, None
-        value = _drive(self._execute, raw, _sqlite_op(self.access, made, guard))
+        value = carried_out(self._execute, raw, _sqlite_op(self.access, made, guard))
         if guard is _OWN_ROWS_SQLITE and raw.total_changes == before:
             raw.rollback()
         elif guard is _OWN_SQLITE or guard is _OWN_ROWS_SQLITE:

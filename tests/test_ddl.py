@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import psycopg
@@ -33,6 +33,7 @@ from lythonic_state import (
     Scoped,
     Unique,
     open_db,
+    open_sqlite_db,
 )
 from lythonic_state.codecs import column_type
 from lythonic_state.dialects import POSTGRES, SQLITE
@@ -317,6 +318,35 @@ def test_an_empty_check_is_refused() -> None:
 
     with pytest.raises(SchemaError, match="Vague: a Check needs a condition in SQL"):
         Schema([Vague]).ddl()
+
+
+class Parcel(DbModel):
+    parcel_id: Annotated[int, PrimaryKey()] = -1
+    status: Literal["packed", "sent", "lost"] | None
+
+
+def test_a_list_of_what_a_column_may_hold_is_compared_one_by_one_on_sqlite() -> None:
+    """SQLite would make a table of the list in each statement."""
+    schema = Schema([Parcel])
+    text = schema.ddl("sqlite")
+    one_by_one = """("status" = 'packed' OR "status" = 'sent' OR "status" = 'lost')"""
+    as_list = """("status" IN ('packed', 'sent', 'lost'))"""
+    assert f"CHECK {one_by_one}" in text
+    assert f"CHECK {as_list}" in schema.ddl("postgres")
+    for ddl in (text, text.replace(one_by_one, as_list)):
+        with open_sqlite_db(":memory:", commit=True) as conn:
+            conn.executescript(ddl)
+            assert schema.diff(conn) == []  # whoever has the list has the same check
+            for status in ("packed", "lost", None):
+                Parcel(status=status).save(conn)
+            with pytest.raises(sqlite3.IntegrityError, match=r"ck_.*_Parcel\.status"):
+                conn.execute("""INSERT INTO "Parcel" ("status") VALUES ('sold')""")
+
+
+def test_a_long_list_of_what_a_column_may_hold_stays_one() -> None:
+    digit = cast(Any, Literal)[tuple(range(101))]
+    model = cast(Any, type("Thing", (DbModel,), {"__annotations__": {"digit": digit}}))
+    assert 'CHECK ("digit" IN (0, 1, 2' in Schema([model]).ddl("sqlite")
 
 
 class Yes:

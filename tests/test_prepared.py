@@ -1,11 +1,11 @@
 """What do prepared statements do, alone and several as one verb, on each colour of connection?"""
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, NaiveDatetime
 
 from lythonic_state import (
     AltKey,
@@ -223,6 +223,33 @@ async def test_many_rows_are_one_call(db: Database) -> None:
     assert counted.count == 1
     found = await db(Entry.select(db.conn, order_by="entry_id"))
     assert [each.cents for each in found] == list(range(50))
+
+
+class Watch(DbModel["Watch"]):
+    watch_id: int = Field(default=-1, description="(PK)")
+    at: AwareDatetime | None
+    local: NaiveDatetime | None = None
+
+
+async def test_one_moment_in_many_rows_is_told_from_others(db: Database) -> None:
+    await db.create(Watch)
+    watch = PreparedInsert(Watch, "at", "local")
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5)))
+    local, later = datetime(2026, 1, 31, 9, 0, 0, 5), NOW + timedelta(microseconds=1)
+    moments = [NOW, NOW, later, None, NOW, elsewhere, elsewhere, NOW, NOW.replace()]
+
+    def work() -> Any:
+        for moment in moments:
+            yield watch(at=moment, local=local)
+
+    await db(perform(db.conn, work))
+    with pytest.raises(InvalidValue, match="time zone"):
+        await db(perform(db.conn, watch(at=local, local=local)))
+    with pytest.raises(InvalidValue, match="without a time zone"):
+        await db(perform(db.conn, watch(at=NOW, local=NOW)))
+    found = await db(Watch.select(db.conn, order_by="watch_id"))
+    assert [each.at for each in found] == moments
+    assert {each.local for each in found} == {local}
 
 
 MISTAKES = {
