@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .call import in_executor, in_thread, to_the_end
 from .errors import DagPause
@@ -27,8 +27,7 @@ MOST_NOTES = 10
 """More are not added to one exception."""
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """The node has its value."""
 
     value: Any

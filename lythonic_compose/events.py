@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from .plan import NodePlan, Plan
 
@@ -21,6 +21,8 @@ RunStatus: TypeAlias = Literal["running", "completed", "failed", "paused", "canc
 NodeStatus: TypeAlias = Literal[
     "pending", "running", "completed", "failed", "skipped", "upstream_failed", "cancelled"
 ]
+DONE: tuple[NodeStatus, ...] = ("completed", "skipped")
+"""Of a node that has its output, and is not called again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,7 @@ class RunResumed:
     rows_to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStarted:
+class NodeStarted(NamedTuple):  # a tuple is made five times as fast as a frozen dataclass
     """A node's function is about to be called; `given` is what did not come along an edge."""
 
     run_id: str
@@ -108,8 +109,7 @@ class AttemptFailed:
     again_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCompleted:
+class NodeCompleted(NamedTuple):
     """A node's function returned."""
 
     run_id: str

@@ -18,6 +18,7 @@ from .call import in_thread, to_the_end
 from .composite import Part, parts, segment
 from .context import DagContext, context_class, fields_of
 from .events import (
+    DONE,
     AttemptFailed,
     Event,
     NodeCompleted,
@@ -36,7 +37,7 @@ from .nested import PAUSED, Outcome, only, run_inside, side_by_side
 from .outputs.rows import RowSource
 from .plan import NodePlan, Plan
 from .recall import OldNode, OldRun
-from .resume import DONE, Kept, left_of_part, restored
+from .resume import Kept, left_of_part, restored
 from .schedule import Schedule
 from .telling import Teller
 from .tree import Tree

@@ -42,6 +42,9 @@ NAMES: Mapping[str, str] = {
     "cache.called": "a cached function has returned, and its value is not kept",
     "cache.inside": "a value is written to its cache, and COMMIT comes next",
     "cache.kept": "a value is in its cache, and the caller does not have it",
+    "trigger.inside": "it is written what becomes of a tick, and COMMIT comes next",
+    "trigger.claimed": "a tick is somebody's, and its run has not begun",
+    "trigger.ended": "the run of a fire has ended, and the fire has not",
     "prune.inside": "a batch is removed, and COMMIT comes next",
     "prune.removed": "a batch is removed, and the next one is not",
 }

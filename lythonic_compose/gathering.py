@@ -7,7 +7,16 @@ disk. Which values are rows is decided in `outputs`, when they are saved by whoe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+import threading
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -81,6 +90,8 @@ class Gatherer:
             self._add(first)
             while not is_late() and self._some(stream):
                 pass
+            if isinstance(stream, Generator):  # of which nobody wants the rest
+                stream.close()
         except BaseException:
             self._finder.close()
             raise
@@ -88,30 +99,48 @@ class Gatherer:
 
     async def on_loop(self, value: Any, *, inline: bool) -> Gathered:
         """The same from the loop; only the stream of an inline function is read there."""
-        if not self._is_stream(value):
-            return await in_thread(lambda: Gathered(value, self._finder.listed(value)))
+        is_awaited = must_be_awaited(value)
+        if not self._is_stream(value) or not (inline or is_awaited):
+            return await self._handed_over(value)
         try:
-            if must_be_awaited(value):
-                return await self._async(cast("AsyncIterable[Any]", value))
-            stream = iter(cast("Iterable[Any]", value))
-            first = (
-                next(stream, _NOTHING)
-                if inline
-                else await in_thread(lambda: next(stream, _NOTHING))
-            )
-            if self._is_other(first):
-                return _untouched(value, first, stream)
-            self._add(first)
-            if inline:
-                while self._some(stream):  # noqa: ASYNC110 - others have their turn
-                    await asyncio.sleep(0)
-            else:
-                while await in_thread(lambda: self._some(stream)):
-                    pass
+            return await (self._async(value) if is_awaited else self._in_turns(value))
         except BaseException:
             self._finder.close()
             raise
+
+    async def _in_turns(self, value: Iterable[Any]) -> Gathered:
+        stream = iter(value)
+        first = next(stream, _NOTHING)
+        if self._is_other(first):
+            return _untouched(value, first, stream)
+        self._add(first)
+        while self._some(stream):  # noqa: ASYNC110 - others have their turn
+            await asyncio.sleep(0)
         return self._whole()
+
+    async def _handed_over(self, value: Any) -> Gathered:
+        """What a thread gathers; if nobody waits for it any more, it is closed once that ends."""
+        lock = threading.Lock()
+        late = False
+        gathered: Gathered | None = None
+
+        def visit() -> Gathered:
+            nonlocal gathered
+            found = self.in_thread(value, lambda: late)
+            with lock:
+                gathered = found
+                if late:
+                    found.close()
+            return found
+
+        try:
+            return await in_thread(visit)
+        except BaseException:
+            with lock:
+                late = True
+                if gathered is not None:
+                    gathered.close()
+            raise
 
     async def _async(self, value: AsyncIterable[Any]) -> Gathered:
         stream = aiter(value)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """The run, its path and the node that the code at hand is running for."""
 
     run_id: str
     path: str
     node_label: str
 
+
+PARTS = ("run_id", "path", "node_label")
+"""What of it stands in a record."""
 
 _WHERE: ContextVar[Where | None] = ContextVar("lythonic_where", default=None)
 
@@ -41,6 +43,8 @@ def set_where(run_id: str, path: str, node_label: str) -> None:
 class LogContext(logging.Filter):
     """Gives each record `run_id`, `path` and `node_label`, "-" where no node is running.
 
+    What a record has of them already (`extra={"run_id": …}`) stays.
+
     Example:
         >>> handler.addFilter(LogContext())
         >>> handler.setFormatter(logging.Formatter("%(run_id)s %(node_label)s %(message)s"))
@@ -48,7 +52,7 @@ class LogContext(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         here = _WHERE.get()
-        record.run_id = "-" if here is None else here.run_id
-        record.path = "-" if here is None else here.path
-        record.node_label = "-" if here is None else here.node_label
+        for name in PARTS:
+            if not hasattr(record, name):
+                setattr(record, name, "-" if here is None else getattr(here, name))
         return True

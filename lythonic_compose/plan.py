@@ -123,11 +123,11 @@ class NodePlan:
     writes: Writes | None = None
     """What becomes of the models that its function returns."""
 
-    @property
+    @cached_property
     def is_source(self) -> bool:
         return not self.upstreams
 
-    @property
+    @cached_property
     def is_sink(self) -> bool:
         return not self.downstreams
 

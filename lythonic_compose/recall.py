@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from .events import NodeStatus, RunStatus
+from .events import DONE, NodeStatus, RunStatus
 from .outputs.rows import RowSource
 from .values import Encoded
 
@@ -64,9 +64,7 @@ class OldRun:
 
     def done(self) -> frozenset[str]:
         """The nodes that have completed, or were skipped since an older output is used."""
-        return frozenset(
-            label for label, node in self.nodes.items() if node.status in ("completed", "skipped")
-        )
+        return frozenset(label for label, node in self.nodes.items() if node.status in DONE)
 
 
 class Memory(Protocol):

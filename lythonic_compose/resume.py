@@ -12,13 +12,11 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from .composite import Part
-from .events import NodeStatus
+from .events import DONE
 from .outputs.rows import ROWS, Rows, RowSource
 from .plan import NodePlan, Plan, SubPlan, SwitchPlan
 from .recall import Memory, OldNode, OldRun
 from .values import Encoded, decode, encode
-
-DONE: frozenset[NodeStatus] = frozenset(("completed", "skipped"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .call import in_thread, to_the_end
@@ -91,7 +90,7 @@ class Teller:
             )
 
         saved = outputs.save(event.run_id, label, event.attempt, self.fence, written, keep_value)
-        return replace(event, written=None, elsewhere=saved)
+        return event._replace(written=None, elsewhere=saved)
 
     def _hand_on(self, events: tuple[Event, ...], *, wait: bool) -> bool:
         listener = self.tree.listener

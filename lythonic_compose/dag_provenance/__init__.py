@@ -3,7 +3,8 @@
 `tables` are the models and `shown` their HTML. `payloads` says under which key a value is kept,
 `recorder` which rows an event makes, and `writer` when they are committed. `history` reads them for
 people, `memory` for the runner; `liveness` knows whether a run's process is there, `recovery` goes
-on with those whose process is gone, `retention` says what is removed. `store` is the face of all.
+on with those whose process is gone, `retention` says what is removed. `provenance` is what every
+store offers, and `store` the one that keeps things.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from ..context import initiated_by
 from ..values import json_default, safe_json_dumps
 from .explanation import Explanation, LineageInput, LineageStep
 from .origins import RowKey
+from .provenance import NullProvenance, Provenance
 from .recovery import LeftRun, Recovery
 from .retention import Pruned
 from .row_lists import RowList
-from .store import DagProvenance, NullProvenance, Provenance
+from .store import DagProvenance
 from .tables import (
     SCHEMA,
     DagRun,

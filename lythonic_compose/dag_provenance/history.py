@@ -17,13 +17,10 @@ from lythonic_state import AllTenants, SyncConnection, UserCtx
 from ..composite import segment
 from ..context import tenant_of
 from ..errors import RunNotFound, UnknownName, nearest
-from ..events import RunStatus
+from ..events import DONE, RunStatus
 from .payloads import members
 from .recovery import Unfinished
 from .tables import DagRun, EdgeTraversal, GraphSnapshot, NodeExecution, NodeIO, Payload, RunIO
-
-DONE = ("completed", "skipped")
-
 
 # --- runs -----------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from lythonic_state import SyncConnection
 
+from ..events import DONE
 from .origins import (
     StoredKey,
     attempts_that_wrote,
@@ -37,8 +38,6 @@ from .origins import (
 )
 from .payloads import members
 from .tables import DagRun, EdgeTraversal, NodeAttempt, NodeExecution, Payload, PayloadRows
-
-DONE = ("completed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)

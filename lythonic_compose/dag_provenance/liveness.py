@@ -18,6 +18,8 @@ from pathlib import Path
 
 LEASE = timedelta(seconds=60)
 """So old may a heartbeat be where nothing else tells."""
+HERE = "in this process"
+"""Said of an owner that is a store of this process, which is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def why_alive(
         here = here or look()
         if _same_place(known, here):
             if known.pid == here.pid and known.start == here.start_of(known.pid):
-                return "in this process" if known.session in here.sessions else None
+                return HERE if known.session in here.sessions else None
             found = here.start_of(known.pid)
             return f"by process {known.pid}" if found == known.start else None
     if heartbeat_at is None or now - heartbeat_at > LEASE:

@@ -54,17 +54,8 @@ from .tables import span_of
 
 
 def of_node_started(event: NodeStarted, author: Author) -> Write:
-    node = event.node
-    return node_started(
-        event.run_id,
-        event.at,
-        node.label,
-        None,
-        node.is_source,
-        node.is_sink,
-        author,
-        event.attempt,
-    )
+    run_id, at, node, _, attempt = event
+    return Start(run_id, at, node.label, None, node.is_source, node.is_sink, author, attempt)
 
 
 def node_started(
@@ -97,13 +88,17 @@ class Start:
         if given is not None:
             yield from keep_content(known, given)
         fence = yield from self.fence(known)
-        node_id = yield START(
-            run_id=run_id,
-            node_label=label,
-            is_source=self.is_source,
-            is_sink=self.is_sink,
-            started_at=at,
-            input_payload=None if given is None else given.payload_hash,
+        # the calls that every node takes are written as the tuples that they are, which is faster
+        node_id = yield (
+            START,
+            {
+                "run_id": run_id,
+                "node_label": label,
+                "is_source": self.is_source,
+                "is_sink": self.is_sink,
+                "started_at": at,
+                "input_payload": None if given is None else given.payload_hash,
+            },
         )
         attempt = 1 if number is None else number
         if node_id is None:
@@ -122,12 +117,15 @@ class Start:
             )
             yield START_AGAIN(values, node_execution_id=node_id)
             yield FORGET_EDGES(run_id=run_id, upstream_label=label)
-        attempt_id = yield ATTEMPT(
-            node_execution_id=node_id,
-            number=attempt,
-            fence=fence,
-            owner=self.author.owner,
-            started_at=at,
+        attempt_id = yield (
+            ATTEMPT,
+            {
+                "node_execution_id": node_id,
+                "number": attempt,
+                "fence": fence,
+                "owner": self.author.owner,
+                "started_at": at,
+            },
         )
         known.running[run_id, label] = RunningAttempt(node_id, attempt_id, attempt)
 
@@ -158,18 +156,21 @@ def of_node_completed(event: NodeCompleted, _: Author) -> Write:
     if event.elsewhere is not None:
         return _completed_elsewhere(event, event.elsewhere)
 
-    def content() -> Content:
-        what = f"what {node.label} returned"
-        return payload_of(event.value, node.returns, what, has_origins=written is not None)
-
-    return node_completed(
+    what = f"what {node.label} returned"
+    if written is None:
+        output = payload_of(event.value, node.returns, what)
+        return Completion(
+            event.run_id, event.at, node.label, output, told_edges(node), event.attempt
+        )
+    return Completion(
         event.run_id,
         event.at,
         node.label,
-        content() if written is None else content,  # which has the keys of its rows then
+        # made once the rows in it have their keys
+        partial(payload_of, event.value, node.returns, what, has_origins=True),
         told_edges(node),
         event.attempt,
-        None if written is None else partial(_save, written),
+        partial(_save, written),
     )
 
 
@@ -275,7 +276,7 @@ class Completion:
     output: Content | str | Callable[[], Content]
     edges: Sequence[EdgeTold]
     number: int | None
-    save_rows: Callable[[int], Steps] | None
+    save_rows: Callable[[int], Steps] | None = None
 
     def __call__(self, known: Known) -> Steps:
         run_id, at, label, number, output = (
@@ -290,7 +291,8 @@ class Completion:
             if number is None:
                 raise WrongRunState(f"{label!r} has not been started in run {run_id!r}")
             raise stale_attempt(run_id, label, number)
-        ended = yield COMPLETE_ATTEMPT({"finished_at": at}, node_attempt_id=attempt.attempt_id)
+        running = {"node_attempt_id": attempt.attempt_id}
+        ended = yield COMPLETE_ATTEMPT, ({"finished_at": at}, running)
         if not ended:
             raise stale_attempt(run_id, label, attempt.number)
         if self.save_rows is not None:
@@ -299,9 +301,8 @@ class Completion:
         if isinstance(content, Content):
             yield from keep_content(known, content)
             content = content.payload_hash
-        yield COMPLETE(
-            {"finished_at": at, "output_payload": content}, node_execution_id=attempt.node_id
-        )
+        done = {"finished_at": at, "output_payload": content}
+        yield COMPLETE, (done, {"node_execution_id": attempt.node_id})
         yield from keep_edges(run_id, at, label, self.edges)
         del known.running[run_id, label]
 

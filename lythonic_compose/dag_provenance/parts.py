@@ -235,7 +235,7 @@ def edge_rows(
 
 def keep_edge_rows(rows: Sequence[dict[str, Any]]) -> Steps:
     if len(rows) == 1:
-        yield EDGE(**rows[0])
+        yield EDGE, rows[0]
     elif rows:
         yield EDGE.many(rows)
 

@@ -20,7 +20,7 @@ from uuid import UUID
 from ..context import is_secret
 from ..plan import Plan
 from ..signature import MISSING
-from ..values import Encoded, encode
+from ..values import encode
 from .held import HeldRows, may_hold_rows, rows_in
 from .tables import PAYLOAD_FORMAT
 
@@ -98,11 +98,6 @@ def payload_of(value: Any, annotation: Any, what: str, *, has_origins: bool = Fa
     encoded = encode(value, annotation, what)
     rows = () if has_origins or not may_hold_rows(annotation) else rows_in(value)
     return _content(encoded.text, encoded.type_name, encoded.restorable, rows)
-
-
-def payload_from(encoded: Encoded) -> Content:
-    """A value that is text already."""
-    return _content(encoded.text, encoded.type_name, encoded.restorable)
 
 
 def given_text(text: str) -> Content:

@@ -7,16 +7,30 @@ given its graph, and what cannot go on is listed with the reason. No table is re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from datetime import datetime
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ..call import in_thread
-from ..dag_runner import DagRunner, DagRunResult, OnChange
+from lythonic_state import UserCtx
+
+from ..call import in_thread, run_to_result
+from ..context import tenant_of
+from ..dag_runner import (
+    DagRunner,
+    DagRunResult,
+    OnChange,
+    Progress,
+    check_on_change,
+    resources_of,
+)
 from ..errors import CodeChanged, DagError, NotRegistered, OutputsChanged, RunTakenOver
-from ..events import in_short
+from ..events import Listener, in_short
 from ..failpoints import reached
-from ..stopping import until_told
+from ..graph import check_limit
+from ..stopping import can_be_told, until_told
 from .tables import DagRun
 
 if TYPE_CHECKING:
@@ -119,10 +133,12 @@ class Recovering:
         self._runners: set[DagRunner] = set()
         self._pausing = False
         self._is_cut_short = False
+        self.others: Callable[[], Collection[str]] = tuple
+        """The ids of runs that somebody else continues, so that they are none of its business."""
 
     async def carried_out(self) -> Recovery:
         """Continues what can be continued."""
-        unfinished = await in_thread(self._unfinished)
+        unfinished = await in_thread(self._listed)
         reached("recover.listed")
         outcomes: list[DagRunResult | LeftRun | None] = [None] * len(unfinished)
         waiting = iter(range(len(unfinished)))
@@ -163,6 +179,11 @@ class Recovering:
         for runner in tuple(self._runners):
             runner._cut_short()
 
+    def _listed(self) -> list[Unfinished]:
+        unfinished = self._unfinished()
+        others = self.others()
+        return [found for found in unfinished if found.run.run_id not in others]
+
     async def _one(self, found: Unfinished) -> DagRunResult | LeftRun:
         """How one run went on, or why it did not: whatever it raises stops no other."""
         run = found.run
@@ -185,8 +206,7 @@ class Recovering:
         if self._most_times is not None and run.fence > self._most_times:
             return left(
                 "hopeless",
-                f"it was begun or continued {run.fence} times; restart({run.run_id!r}) of a runner "
-                "continues it all the same",
+                f"it was begun or continued {run.fence} times; a restart continues it all the same",
             )
         try:
             runner = self._runner_of(self._namespace.get_as_dag(run.dag_nsref))
@@ -216,3 +236,140 @@ class Recovering:
 def _stopped(run: DagRun) -> LeftRun:
     why = "the recovery was told to pause before its turn came"
     return LeftRun(run.run_id, run.dag_nsref, "stopped", why)
+
+
+class Recovers(Listener):
+    """The part of a store that has abandoned runs go on."""
+
+    _clock: Callable[[], datetime]
+
+    def _unfinished(self, user_ctx: UserCtx) -> list[Unfinished]:
+        """The outermost runs that have not ended, oldest first."""
+        raise NotImplementedError
+
+    async def recover(
+        self,
+        namespace: Namespace,
+        on_change: OnChange = "raise",
+        *,
+        resources: Mapping[str, Any] | None = None,
+        user_ctx: Any = None,
+        executor: Executor | None = None,
+        max_concurrency: int | None = None,
+        progress: Progress | None = None,
+        outputs: str | PathLike[str] | None = None,
+        write_models: bool = False,
+        concurrency: int | None = RUNS_AT_ONCE,
+        most_times: int | None = MOST_TIMES,
+    ) -> Recovery:
+        """Continues the abandoned runs whose Dag a namespace has, each as `restart` would.
+
+        A run is found by the `dag_nsref` that it was begun with. Those that cannot be continued are
+        listed with the reason, and so are those that somebody is at work on; none stops the others.
+        Of several recoveries at once, one gets a run. `resources`, `executor`, `max_concurrency`,
+        `progress`, `outputs` and `write_models` are as in `DagRunner`, and each run gets those of
+        the resources that it takes. With `user_ctx` only that tenant's runs are looked at.
+        `concurrency` runs go on at once, and one that was begun or continued more than `most_times`
+        times is left: it may be what kills the process.
+
+        Example:
+            >>> recovery = await provenance.recover(namespace)
+            >>> for run in recovery.left:
+            ...     print(run.run_id, run.reason, run.why)
+
+        Raises:
+            DagError: an option makes no sense; nothing has been continued.
+            WrongKind: `user_ctx` names no tenant.
+        """
+        recovering = self._recovering(
+            namespace,
+            on_change,
+            resources or {},
+            user_ctx,
+            concurrency,
+            most_times,
+            executor=executor,
+            max_concurrency=max_concurrency,
+            progress=progress,
+            outputs=outputs,
+            write_models=write_models,
+        )
+        return await recovering.carried_out()
+
+    def recover_sync(
+        self,
+        namespace: Namespace,
+        on_change: OnChange = "raise",
+        *,
+        resources: Mapping[str, Any] | None = None,
+        user_ctx: Any = None,
+        executor: Executor | None = None,
+        max_concurrency: int | None = None,
+        progress: Progress | None = None,
+        outputs: str | PathLike[str] | None = None,
+        write_models: bool = False,
+        concurrency: int | None = RUNS_AT_ONCE,
+        most_times: int | None = MOST_TIMES,
+    ) -> Recovery:
+        """`recover` for code that does not await; also below a running event loop.
+
+        On the main thread, SIGINT and SIGTERM pause the runs that go on, as in `run_sync`, and no
+        others are continued.
+
+        Raises:
+            DagError: an option makes no sense; nothing has been continued.
+            WrongKind: `user_ctx` names no tenant.
+        """
+        recovering = self._recovering(
+            namespace,
+            on_change,
+            resources or {},
+            user_ctx,
+            concurrency,
+            most_times,
+            executor=executor,
+            max_concurrency=max_concurrency,
+            progress=progress,
+            outputs=outputs,
+            write_models=write_models,
+        )
+        return run_to_result(recovering.until_told if can_be_told() else recovering.carried_out)
+
+    def _recovering(
+        self,
+        namespace: Namespace,
+        on_change: OnChange,
+        resources: Mapping[str, Any],
+        user_ctx: Any,
+        concurrency: int | None,
+        most_times: int | None,
+        *,
+        max_concurrency: int | None,
+        **options: Any,
+    ) -> Recovering:
+        def runner_of(dag: Any) -> DagRunner:
+            taken = resources_of(dag.plan(frozenset(resources)))
+            return DagRunner(
+                dag,
+                self,
+                max_concurrency=max_concurrency,
+                resources={name: value for name, value in resources.items() if name in taken},
+                user_ctx=user_ctx,
+                clock=self._clock,
+                **options,
+            )
+
+        check_on_change(on_change)
+        check_limit("max_concurrency", max_concurrency)
+        check_limit("concurrency", concurrency)
+        check_limit("most_times", most_times)
+        tenant = tenant_of(user_ctx)
+        return Recovering(
+            lambda: self._unfinished(user_ctx),
+            namespace,
+            runner_of,
+            tenant,
+            on_change,
+            concurrency,
+            most_times,
+        )

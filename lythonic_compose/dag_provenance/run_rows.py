@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ..errors import RunTakenOver, WrongRunState
-from ..events import Place, RunFinished, RunResumed, RunStarted, RunStatus, in_short
+from ..events import DONE, Place, RunFinished, RunResumed, RunStarted, RunStatus, in_short
 from ..values import storable
 from .known import Author, Known, Steps, Write
 from .parts import (
@@ -205,7 +205,7 @@ def _end_running_nodes(
 def _done(run_id: str) -> Generator[Any, Any, set[str]]:
     """The nodes of a run that need not be run."""
     done: set[str] = set()
-    for status in ("completed", "skipped"):
+    for status in DONE:
         done |= {each.node_label for each in (yield NODES_OF(run_id=run_id, status=status))}
     return done
 

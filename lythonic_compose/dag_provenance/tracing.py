@@ -58,8 +58,6 @@ class Asking:
     def read(
         self, sources: Sequence[Source], models: Iterable[type[Any]], limit: int | None
     ) -> RowList[Any]:
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit is how many rows at most, 1 or more, not {limit!r}")
         known = {table_name(model): model for model in models}
         return Reader(self.conn, self.places, self.user_ctx).read(
             self.visible(sources), known, limit

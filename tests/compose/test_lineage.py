@@ -483,6 +483,87 @@ def test_what_elements_wrote_before_their_map_failed_has_lineage(store: DagProve
     assert store.downstream_rows(raw) == [price]
 
 
+def cents_of(price: Price) -> int:
+    return price.cents
+
+
+def summed_up(cents: list[Any]) -> Total:
+    return Total(cents=len(cents))
+
+
+def test_an_element_that_failed_hands_nothing_out_though_a_part_of_it_wrote_rows(
+    store: DagProvenance,
+) -> None:
+    def grouped(raw: list[Raw]) -> list[list[Raw]]:
+        return [raw[:2], raw[2:]]
+
+    def tail(raw: list[Raw]) -> list[Raw]:
+        return raw
+
+    def picky(raw: Raw) -> Price:
+        if raw.cents == 200:
+            raise ValueError("not that one")
+        return Price(cents=raw.cents)
+
+    inner, group, dag = Dag(), Dag(), Dag()
+    inner.node(picky, write="insert") >> inner.node(cents_of)
+    group.node(tail) >> group.map(inner, "prices", concurrency=1)
+    groups = dag.node(fetch, write="insert") >> dag.node(grouped)
+    groups >> dag.map(group, "groups", on_error="skip") >> dag.node(summed_up, write="insert")
+    result = DagRunner(dag, store).run_sync({"fetch": {"count": 3}}).raise_for_status()
+    failed, whole = sorted(
+        store.rows_of(result.run_id, "groups", Price), key=lambda price: price.cents
+    )
+    row = result.outputs["summed_up"]
+    assert (failed.cents, row.cents) == (100, 1)
+    assert store.upstream_rows(row) == [whole]
+    assert store.downstream_rows(whole) == [row]
+    assert store.downstream_rows(failed) == []
+
+
+def test_what_a_parameter_was_given_from_outside_is_not_taken_for_the_element(
+    store: DagProvenance,
+) -> None:
+    def priced(raw: Raw, factor: int) -> Price:
+        return Price(cents=raw.cents * factor)
+
+    inner, dag = Dag(), Dag()
+    inner.node(priced, write="insert")
+    dag.node(fetch, write="insert") >> dag.map(inner, "prices")
+    given = {"fetch": {"count": 3}, "prices/priced": {"factor": 7}}
+    run_id = DagRunner(dag, store).run_sync(given).raise_for_status().run_id
+    for price in store.rows_of(run_id, "prices", Price):
+        (raw,) = store.upstream_rows(price)
+        assert raw.cents * 7 == price.cents
+        assert store.downstream_rows(raw) == [price]
+
+
+def test_of_an_element_that_was_run_again_the_newest_run_counts(store: DagProvenance) -> None:
+    def before(raw: Raw) -> Price:
+        return Price(cents=1)
+
+    def after(raw: Raw) -> Price:
+        return Price(cents=2)
+
+    def stops(cents: list[int]) -> Total:
+        raise ValueError("not today")
+
+    def dag_of(price: Callable[[Raw], Price], last: Callable[[list[int]], Total]) -> Dag:
+        inner, dag = Dag(), Dag()
+        inner.node(price, "priced", write="insert") >> inner.node(cents_of)
+        each = dag.node(fetch, write="insert") >> dag.map(inner, "prices")
+        each >> dag.node(last, "last", write="insert")
+        return dag
+
+    failed = DagRunner(dag_of(before, stops), store).run_sync({"fetch": {"count": 2}})
+    old = store.rows_of(failed.run_id, "prices", Price)
+    restarted = DagRunner(dag_of(after, summed_up), store).restart(failed.run_id, "rerun")
+    row = asyncio.run(restarted).raise_for_status().outputs["last"]
+    new = store.upstream_rows(row)
+    assert [price.cents for price in (*old, *new)] == [1, 1, 2, 2]
+    assert [store.downstream_rows(price) for price in (*old, *new)] == [[], [], [row], [row]]
+
+
 def test_of_a_node_that_was_run_again_in_its_run_the_last_attempt_counts(
     store: DagProvenance,
 ) -> None:
@@ -827,6 +908,16 @@ def test_what_is_no_row_is_refused_and_a_row_without_key_has_no_lineage(
     assert store.explain(fresh).row == RowKey("lineage_price", None)
 
 
+def test_a_limit_that_allows_nothing_is_refused_whatever_there_is(store: DagProvenance) -> None:
+    row = Price(price_id=1, cents=1)
+    for asked in (store, NullProvenance()):
+        for ask in (asked.upstream_rows, asked.downstream_rows):
+            with pytest.raises(ValueError, match="limit is how many rows at most, 1 or more"):
+                ask(row, limit=0)
+        with pytest.raises(ValueError, match="limit"):
+            asked.rows_of("none", "fetch", Raw, limit=-1)
+
+
 def test_a_null_provenance_knows_of_no_row() -> None:
     store, row = NullProvenance(), Price(price_id=1, cents=1)
     assert store.origin_of(row) is None
@@ -852,8 +943,6 @@ def test_rows_are_read_in_the_database_that_is_said(store: DagProvenance, tmp_pa
     assert made.text is not None
     with pytest.raises(LineageError, match="outputs="):
         store.rows_of(result.run_id, "fetch", Raw, outputs=elsewhere)
-    with pytest.raises(ValueError, match="limit"):
-        store.rows_of(result.run_id, "fetch", Raw, limit=0)
 
 
 def test_rows_that_a_runner_wrote_elsewhere_are_found_there(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import multiprocessing
 import threading
 import tracemalloc
@@ -468,6 +469,20 @@ async def test_a_node_whose_rows_were_refused_is_called_again(store: DagProvenan
     ]
 
 
+@BOTH
+async def test_a_row_that_is_taken_back_with_others_has_no_key_any_more(
+    store: DagProvenance,
+) -> None:
+    price = Price(name="a")
+
+    def make() -> list[Price | Town]:
+        return [price, Town(name="twice"), Town(name="twice")]
+
+    result = await DagRunner(one(make, write="insert"), store).run()
+    assert isinstance(result.exception, ConstraintViolation)
+    assert (price.price_id, names(store)) == (-1, [])
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize(
     ("wrong", "told"),
@@ -881,24 +896,57 @@ async def test_two_branches_write_beside_each_other(store: DagProvenance) -> Non
     assert sum(last - first + 1 for _, first, last, _ in origins(store)) == 100
 
 
-@BOTH
-async def test_a_function_that_is_too_late_writes_nothing(store: DagProvenance) -> None:
-    late, ended = threading.Event(), threading.Event()
+class Slow:
+    """A stream that waits after so many rows until it is let go."""
 
-    def make() -> Iterator[Price]:
+    def __init__(self, before: int) -> None:
+        self.before = before
+        self.go = threading.Event()
+        self.has_ended = threading.Event()
+        self.was_read_to_the_end = False
+
+    def rows(self) -> Iterator[Price]:
         try:
-            yield Price(name="a")
-            late.wait(10)
+            for number in range(self.before):
+                yield Price(name=f"a{number}")
+            self.go.wait(10)
             for number in range(3000):
                 yield Price(name=f"b{number}")
+            self.was_read_to_the_end = True
         finally:
-            ended.set()
+            self.has_ended.set()
+
+    async def let_go(self) -> None:
+        self.go.set()
+        assert await asyncio.to_thread(self.has_ended.wait, 10)
+
+
+@BOTH
+async def test_a_function_that_is_too_late_writes_nothing(store: DagProvenance) -> None:
+    slow = Slow(1)
+
+    def make() -> Iterator[Price]:
+        return slow.rows()
 
     result = await DagRunner(one(make, write="insert", timeout=0.2), store).run()
     assert isinstance(result.exception, TimeoutError)
-    late.set()
-    assert await asyncio.to_thread(ended.wait, 10)
-    assert names(store) == []
+    await slow.let_go()
+    assert (names(store), slow.was_read_to_the_end) == ([], False)
+
+
+async def test_a_stream_that_a_coroutine_returns_too_late_leaves_nothing(
+    file: DagProvenance,
+) -> None:
+    slow = Slow(1)
+
+    async def make() -> Iterator[Price]:
+        return slow.rows()
+
+    result = await DagRunner(one(make, write="insert", timeout=0.2), file).run()
+    assert isinstance(result.exception, TimeoutError)
+    await slow.let_go()
+    gc.collect()  # a file that nobody has closed would say so
+    assert (names(file), slow.was_read_to_the_end) == ([], False)
 
 
 async def test_an_async_stream_that_is_too_slow_writes_nothing(file: DagProvenance) -> None:

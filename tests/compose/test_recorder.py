@@ -112,8 +112,8 @@ class Told:
     def finishes(self, status: Any = "completed", **more: Any) -> RunFinished:
         return RunFinished(self.run_id, self.now(), self.plan, status, **more)
 
-    def resumes(self) -> RunResumed:
-        return RunResumed(self.run_id, self.now(), self.plan)
+    def resumes(self, fence: int | None = None) -> RunResumed:
+        return RunResumed(self.run_id, self.now(), self.plan, fence=fence)
 
     # what is there
 
@@ -302,7 +302,8 @@ def test_what_ran_when_a_run_was_taken_over_waits_for_its_next_attempt(told: Tol
         assert [each.fence for each in NodeAttempt.select(conn, order_by="number")] == [1, 2]
 
 
-def test_whoever_was_taken_over_from_records_nothing_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first_tells", ["completes", "fails", "ends", "finishes"])
+def test_whoever_was_taken_over_from_records_nothing_more(tmp_path: Path, first_tells: str) -> None:
     with DagProvenance(tmp_path / "a.db") as one_store, DagProvenance(tmp_path / "a.db") as other:
         first, second = Told(one_store), Told(other)
         one_store.emit(first.run(), first.starts("one"))
@@ -310,19 +311,31 @@ def test_whoever_was_taken_over_from_records_nothing_more(tmp_path: Path) -> Non
         one_store.update_run_status("r1", "paused")
         other.emit(second.resumes())
 
-        for late in (
-            first.completes("one", 1),
-            first.fails("one", ValueError()),
-            first.end("cancelled", "one", "double"),
-            first.finishes("failed"),
-        ):
+        late: dict[str, Event] = {
+            "completes": first.completes("one", 1),
+            "fails": first.fails("one", ValueError()),
+            "ends": first.end("cancelled", "one", "double"),
+            "finishes": first.finishes("failed"),
+        }
+        # what is refused first may rely on what was known before, the others on nothing
+        for told in (late.pop(first_tells), *late.values()):
             with pytest.raises(WrongRunState, match=r"not running any more|taken over"):
-                one_store.emit(late)
+                one_store.emit(told)
         assert second.statuses() == {"one": "pending"}
         assert second.row().status == "running"
         other.emit(second.starts("one", 2))
         other.emit(second.completes("one", 1, 2), second.finishes())
         assert second.row().status == "completed"
+
+
+def test_a_run_that_somebody_went_on_with_meanwhile_is_not_resumed(told: Told) -> None:
+    told.store.emit(told.run(), told.starts("one"))
+    told.store.emit(told.finishes("paused"))
+    told.store.emit(told.resumes(fence=1))
+    told.store.emit(told.finishes("paused"))  # nothing more has completed
+    with pytest.raises(RunTakenOver, match="taken over by somebody else"):
+        told.store.emit(told.resumes(fence=1))
+    assert (told.row().status, told.row().fence) == ("paused", 2)
 
 
 def test_what_a_lost_owner_left_running_inside_of_a_run_ends_with_the_take_over(

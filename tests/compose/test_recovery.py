@@ -9,6 +9,8 @@ import asyncio
 import re
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -158,6 +160,30 @@ async def test_a_run_that_fails_again_stops_no_other(path: Path) -> None:
             f"{broken}: failed at breaks: OSError: no such day",
             f"{good}: completed",
         ]
+
+
+async def test_a_run_that_cannot_even_begin_to_go_on_stops_no_other(path: Path) -> None:
+    @contextmanager
+    def gone() -> Iterator[str]:
+        raise OSError("no such server")
+        yield ""
+
+    def priced(day: str, server: str) -> str:
+        die()
+        return server
+
+    dag = Dag()
+    dag.node(priced)
+    given, resources = {"priced": {"day": "x"}}, {"server": "here"}
+    broken = await abandon(path, dag, "shop:priced", given, resources=resources)
+    good = await abandon(path, daily())
+    with DagProvenance(path) as store:
+        recovery = await store.recover(
+            namespace(priced=dag), resources={"server": gone()}, concurrency=1
+        )
+        assert reasons(recovery) == {broken: "error"}
+        assert recovery.left[0].why == "OSError: no such server"
+        assert [each.run_id for each in recovery.continued] == [good]
 
 
 class Client(DagContext):

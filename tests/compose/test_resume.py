@@ -608,6 +608,45 @@ async def test_a_switch_goes_the_same_way_again(store: DagProvenance) -> None:
     assert JOURNAL.taken() == ["third"]
 
 
+async def test_another_way_of_a_switch_takes_nothing_from_the_way_before(
+    store: DagProvenance,
+) -> None:
+    """Both have nodes of the same names, and are handed the same."""
+
+    def to_the_left(start: int) -> tuple[str, int]:
+        return "left", start
+
+    def to_the_right(start: int) -> tuple[str, int]:
+        return "right", start
+
+    def branch(name: str) -> Dag:
+        def begin(start: int) -> str:
+            JOURNAL.note(f"begin {name}")
+            return f"{name} {start}"
+
+        def end(text: str) -> str:
+            JOURNAL.note("end")
+            return text
+
+        dag = Dag()
+        dag.node(begin) >> dag.node(end)
+        return dag
+
+    def going(way: Callable[[int], tuple[str, int]]) -> DagRunner:
+        dag = Dag()
+        branches = {"left": branch("left"), "right": branch("right")}
+        dag.node(way, "way") >> dag.switch(branches, "route")
+        return DagRunner(dag, store)
+
+    JOURNAL.broken.add("end")
+    failed = await going(to_the_left).run({"way": {"start": 5}})
+    JOURNAL.broken.clear()
+    JOURNAL.taken()
+    done = await going(to_the_right).restart(failed.run_id, "rerun")
+    assert done.outputs == {"route": "right 5"}
+    assert JOURNAL.taken() == ["begin right", "end"]
+
+
 # --- inputs that are not kept ---------------------------------------------------------------
 
 

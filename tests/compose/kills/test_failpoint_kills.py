@@ -20,7 +20,10 @@ OF_REPLAYS = {f"NodeSkipped.{when}" for when in SIDES}
 OF_PRUNING = {"prune.inside", "prune.removed"}
 OF_CACHES = {"cache.called", "cache.inside", "cache.kept"}
 OF_OUTPUTS = {name for name in failpoints.NAMES if name.startswith("outputs.")}
-OF_PIPELINES = failpoints.NAMES.keys() - OF_REPLAYS - OF_PRUNING - OF_CACHES - OF_OUTPUTS
+OF_TRIGGERS = {name for name in failpoints.NAMES if name.startswith("trigger.")}
+OF_PIPELINES = (
+    failpoints.NAMES.keys() - OF_REPLAYS - OF_PRUNING - OF_CACHES - OF_OUTPUTS - OF_TRIGGERS
+)
 OF_TROUBLES = {f"{event}.{when}" for event in ("NodeFailed", "NodesEnded") for when in SIDES}
 OF_TROUBLES |= {"pause.begun"}
 TIMES = (1, 4)
