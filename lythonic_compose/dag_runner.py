@@ -24,6 +24,7 @@ from .errors import (
     CodeChanged,
     DagError,
     DagPause,
+    InputsNotKept,
     OutputsChanged,
     RunFailed,
     RunNotFound,
@@ -214,11 +215,13 @@ class DagRunner:
         targets: Iterable[str | Callable[..., Any]] | None = None,
         overrides: Mapping[Any, Any] | None = None,
         scheduled_at: datetime | None = None,
+        run_id: str | None = None,
     ) -> DagRunResult:
         """Runs the graph, or what `targets` need of it, with inputs by node and parameter.
 
         Inputs of nodes inside others are addressed by path: "pages/fetch". `overrides` give the
-        outputs of nodes, which are not called then, and neither is what only they need.
+        outputs of nodes, which are not called then, and neither is what only they need. A `run_id`
+        is for those who have to know it before the run begins; there must be no run of it yet.
 
         Example:
             >>> await runner.run({"fetch": {"url": "https://example.com"}})
@@ -244,7 +247,8 @@ class DagRunner:
         given = inputs_of(whole, source_inputs or {}, self._resources, needed)
         tree = self._tree(dag_nsref, scheduled_at, current_initiator())
         kept = Kept({}, values, ()) if values else None
-        run = Run(tree, plan, given, self._new_id(), dag_nsref or "", parent_run_id, kept=kept)
+        run_id = self._new_id() if run_id is None else run_id
+        run = Run(tree, plan, given, run_id, dag_nsref or "", parent_run_id, kept=kept)
         run.targets = labels
         return await self._carried_out(run)
 
@@ -257,6 +261,7 @@ class DagRunner:
         targets: Iterable[str | Callable[..., Any]] | None = None,
         overrides: Mapping[Any, Any] | None = None,
         scheduled_at: datetime | None = None,
+        run_id: str | None = None,
     ) -> DagRunResult:
         """`run` for code that does not await; also below a running event loop.
 
@@ -276,6 +281,7 @@ class DagRunner:
                 targets=targets,
                 overrides=overrides,
                 scheduled_at=scheduled_at,
+                run_id=run_id,
             )
         )
 
@@ -602,13 +608,7 @@ class DagRunner:
             and any(binding.param == name for binding in plan.paths[path].bindings)
         ]
         if missing:
-            raise DagError(
-                [
-                    f"the input {name!r} of {path} is not kept, since it is secret or has no exact "
-                    f'text; give it again: {how}(…, source_inputs={{"{path}": {{"{name}": …}}}})'
-                    for path, name in missing
-                ]
-            )
+            raise InputsNotKept(how, missing)
         return inputs_of(plan, given, self._resources, _not_below(plan, kept.done))
 
     # a run
@@ -654,8 +654,10 @@ class DagRunner:
 
 
 def _planned(dag: Any) -> Planned:
-    """A Dag, or the one that a factory makes."""
+    """A Dag, or the one that a factory makes, or what a Pipeline is as one."""
     found = dag() if is_dag_factory(dag) else dag
+    if callable(getattr(found, "to_dag", None)):
+        found = found.to_dag()
     if not callable(getattr(found, "plan", None)):
         raise WrongKind(f"DagRunner runs a Dag, got {dag!r}")
     return cast("Planned", found)

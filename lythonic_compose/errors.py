@@ -5,6 +5,7 @@ No other room's names may be imported here; every room may import from here.
     ComposeError
     ├── DagError              ValueError     a graph that cannot run, with every problem it has
     │   ├── UnknownName       KeyError       a label, a parameter or an input that is not there
+    │   ├── InputsNotKept                    inputs of an earlier run, to be given again
     │   └── WrongKind         TypeError      an object that cannot be a node
     ├── NamespaceError        ValueError     a reference, path or tag that is malformed, or taken
     │   ├── NotRegistered     KeyError       nothing stands there in the namespace
@@ -12,6 +13,7 @@ No other room's names may be imported here; every room may import from here.
     │   └── ImportFailed      ImportError    a module that does not import
     │       └── MissingObject KeyError       no such module, or nothing of that name in it
     ├── ConfigError           ValueError     a configuration that makes no sense
+    │   └── EngineRunning                    another process has the data directory
     ├── WiringError           ValueError     a value that its edge cannot carry
     ├── OutputError           ValueError     what a node returned cannot be saved as rows
     ├── LineageError          ValueError     rows whose lineage cannot be read as they were given
@@ -23,6 +25,7 @@ No other room's names may be imported here; every room may import from here.
     │   │   └── OutputsChanged               its rows would not be written, or elsewhere
     │   └── CodeChanged       ValueError     the code of completed nodes is not what it was
     ├── TriggerError          ValueError     a schedule or a trigger that makes no sense
+    │   └── UnknownTrigger    KeyError       there is no trigger of this name
     ├── DagPause                             raised by a node to pause its run
     └── CacheError            ValueError     a function that cannot be cached, ages without sense
         ├── UnknownCacheKey   KeyError       a parameter that is no part of a cache's key
@@ -47,7 +50,9 @@ __all__ = [
     "ConfigError",
     "DagError",
     "DagPause",
+    "EngineRunning",
     "ImportFailed",
+    "InputsNotKept",
     "LineageError",
     "MissingObject",
     "NamespaceError",
@@ -62,6 +67,7 @@ __all__ = [
     "TriggerError",
     "UnknownCacheKey",
     "UnknownName",
+    "UnknownTrigger",
     "WiringError",
     "WrongKind",
     "WrongRunState",
@@ -85,12 +91,33 @@ class DagError(ComposeError, ValueError):
         )
         super().__init__(_listed(self.problems))
 
-    def __reduce__(self) -> tuple[type[DagError], tuple[tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[DagError], tuple[Any, ...]]:
         return type(self), (self.problems,)
 
 
 class UnknownName(DagError, KeyError):
     """A label, a parameter or an input that is not there, with the nearest that is."""
+
+
+class InputsNotKept(DagError):
+    """Inputs of an earlier run that are secret, or have no exact text, and are to be given again.
+
+    `inputs` are they: the path of the node, and the parameter.
+    """
+
+    def __init__(self, how: str, inputs: Sequence[tuple[str, str]]) -> None:
+        self.how = how
+        self.inputs = tuple(inputs)
+        super().__init__(
+            [
+                f"the input {name!r} of {path} is not kept, since it is secret or has no exact "
+                f'text; give it again: {how}(…, source_inputs={{"{path}": {{"{name}": …}}}})'
+                for path, name in self.inputs
+            ]
+        )
+
+    def __reduce__(self) -> tuple[type[InputsNotKept], tuple[Any, ...]]:
+        return type(self), (self.how, self.inputs)
 
 
 class WrongKind(DagError, TypeError):
@@ -118,7 +145,20 @@ class MissingObject(ImportFailed, KeyError):
 
 
 class ConfigError(ComposeError, ValueError):
-    """A configuration makes no sense; the message names the place in it."""
+    """A configuration makes no sense; `problems` lists every place in it that does not."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (
+            (problems,) if isinstance(problems, str) else tuple(problems)
+        )
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
+class EngineRunning(ConfigError):
+    """Another process runs an engine on this data directory; the message says which."""
 
 
 class WiringError(ComposeError, ValueError):
@@ -158,7 +198,11 @@ class OutputsChanged(WrongRunState):
 
 
 class TriggerError(ComposeError, ValueError):
-    """A schedule or a trigger makes no sense; nothing raises it before there are any."""
+    """A schedule or a trigger makes no sense, or what it was asked for."""
+
+
+class UnknownTrigger(TriggerError, KeyError):
+    """There is no trigger of this name; the message has the nearest."""
 
 
 class CacheError(ComposeError, ValueError):

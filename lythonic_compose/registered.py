@@ -215,7 +215,8 @@ class NamespaceNode(Generic[P, R]):
         target = self._look()
         if is_fragment(target):
             raise WrongKind(
-                f"{self.nsref}: {target!r} holds several nodes, register_fragment takes it"
+                f"{self.nsref}: {target!r} holds several nodes; register_fragment takes it, and in "
+                "a configuration type: fragment"
             )
         if is_cache_required(target) and not isinstance(self.config, NsCacheConfig):
             raise ConfigError(

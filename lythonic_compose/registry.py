@@ -306,24 +306,25 @@ class Namespace:
         problems: list[str] = []
         for number, entry in enumerate(entries):
             try:
-                if entry.gref is None:
-                    raise ConfigError('it needs a gref: "package.module:name"')
-                if isinstance(entry, NsFragmentConfig):
-                    self.register_fragment(
-                        entry.gref,
-                        entry.nsref,
-                        init=entry.init,
-                        configs=entry.configs,
-                        tags=entry.tags,
-                    )
-                else:
-                    self.register(entry.gref, config=cast("FunctionConfig", entry))
+                self._configured(entry)
             except ComposeError as error:
                 problems.append(f"namespace[{number}]: {error}")
         if problems:
-            raise ConfigError("\n".join(problems))
+            raise ConfigError(problems)
 
     # below
+
+    def _configured(self, entry: NsConfig) -> None:
+        if entry.gref is None:
+            raise ConfigError('it needs a gref: "package.module:name"')
+        if isinstance(entry, NsFragmentConfig):
+            self.register_fragment(
+                entry.gref, entry.nsref, init=entry.init, configs=entry.configs, tags=entry.tags
+            )
+        elif is_fragment(entry.gref):
+            raise ConfigError(f"{entry.gref} holds several nodes; write type: fragment")
+        else:
+            self.register(entry.gref, config=cast("FunctionConfig", entry))
 
     def _node(
         self,

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -62,7 +62,7 @@ async def until_told(
         pause()
 
     try:
-        with _handled(loop, heard):
+        with handled(loop, heard):
             return await task
     finally:
         for timer in grace:
@@ -70,8 +70,16 @@ async def until_told(
 
 
 @contextmanager
-def _handled(loop: asyncio.AbstractEventLoop, heard: Callable[[str], None]) -> Generator[None]:
-    standing = {each: signal.getsignal(each) for each in SIGNALS}
+def handled(
+    loop: asyncio.AbstractEventLoop,
+    heard: Callable[[str], None],
+    signals: Collection[signal.Signals] = SIGNALS,
+) -> Generator[None]:
+    """Has a function called on a loop with the name of each signal that comes in the block.
+
+    What is ignored (as `nohup` has it) stays ignored.
+    """
+    standing = {each: signal.getsignal(each) for each in signals}
     # None: not of Python's making, so that it could not be put back
     mine = {
         each: before

@@ -98,7 +98,7 @@ def inputs_of(
         if not isinstance(cast(Any, values), Mapping):
             raise DagError(f"the inputs of {path!r} are to be a dict by parameter, got {values!r}")
         for name, value in values.items():
-            where = _taker(plan, path, name)
+            where = taker(plan, path, name)
             if name in found.get(where, {}):
                 raise DagError(f"{where}.{name} is given twice; give it as {where!r} only")
             found.setdefault(where, {})[name] = value
@@ -126,7 +126,7 @@ def inputs_of(
     return found
 
 
-def _taker(plan: Plan, path: str, name: str) -> str:
+def taker(plan: Plan, path: str, name: str) -> str:
     """The path of the node whose parameter this is: the node itself, or the source inside it."""
     node = plan.paths[path]
     known = [binding.param for binding in node.bindings]
@@ -135,7 +135,7 @@ def _taker(plan: Plan, path: str, name: str) -> str:
     inside = node.composite.over if isinstance(node.composite, MapPlan) else node.composite
     if isinstance(inside, SubPlan):
         try:
-            return f"{path}/{_taker(inside.plan, inside.source, name)}"
+            return f"{path}/{taker(inside.plan, inside.source, name)}"
         except UnknownName:
             known += [each.param for each in inside.plan.nodes[inside.source].bindings]
     raise UnknownName(f"{path} takes no parameter {name!r}{nearest(name, known)}")

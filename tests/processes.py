@@ -23,6 +23,7 @@ FORKING.set_forkserver_preload(
         *("pytest", "hypothesis", "psycopg", "tests.processes", "tests.databases"),
         *("lythonic_state.schema", "lythonic_state.user", "lythonic_state.query"),
         *("lythonic_compose.namespace", "lythonic_compose.dag_provenance"),
+        "lythonic_compose.lyth.commands",
     ]
 )
 

@@ -119,6 +119,7 @@ async def test_a_failed_opening_can_be_tried_again(tmp_path: Path, is_async: boo
     [
         ("library.db", "is not the URL of a database"),
         ("mysql://localhost/x", "is not the URL of a database"),
+        ("mysql://me:secret@host/x", "^'mysql://…@host/x' is not the URL of a database"),
         ("", "is not the URL of a database"),
         ("sqlite:library.db", "is not the URL of a database"),
         ("sqlite://library.db", "three slashes"),

@@ -6,6 +6,7 @@ One line for each event of a node, and one for each tenth of a map.
 from __future__ import annotations
 
 from ..events import (
+    DONE,
     AttemptFailed,
     Event,
     NodeCompleted,
@@ -37,7 +38,7 @@ def line(event: Event, run: Run, node: Node | None) -> str | None:
 def summary(run: Run) -> str:
     """How many nodes are done, running and so on."""
     counts = [
-        (run.count("completed", "skipped"), "done"),
+        (run.count(*DONE), "done"),
         (run.count("running"), "running"),
         (run.count("failed"), "failed"),
         (run.count("upstream_failed"), "not run"),

@@ -15,6 +15,7 @@ from lythonic_compose.config import (
     NsEntry,
     NsFragmentConfig,
     NsNodeConfig,
+    TriggerConfig,
     entries_of,
 )
 from lythonic_compose.errors import ConfigError
@@ -45,7 +46,10 @@ def test_entries_are_read_as_their_type_says() -> None:
     assert isinstance(node, NsNodeConfig)
     assert (node.nsref, node.gref) == (NsRef("reports:daily"), GlobalRef("myapp.pipelines:daily__"))
     assert node.tags == {"slow"}
-    assert node.triggers == ("0 6 * * *", {"name": "often", "schedule": "*/30 * * * * *"})
+    assert node.triggers == (
+        TriggerConfig(schedule="0 6 * * *"),
+        TriggerConfig(name="often", schedule="*/30 * * * * *"),
+    )
     assert isinstance(cache, NsCacheConfig)
     assert (cache.min_ttl, cache.max_ttl) == (timedelta(hours=12), timedelta(days=2))
     assert isinstance(guessed, NsCacheConfig)
@@ -76,6 +80,32 @@ def test_entries_are_read_as_their_type_says() -> None:
             "namespace[0].configs.fetch.max_tl: there is no such key; did you mean 'max_ttl'?",
         ),
         ("json:dumps", "namespace[0]: "),
+        (
+            {"triggers": ["@daily", {"name": "a", "schedul": "@daily"}]},
+            "namespace[0].triggers[1].schedul: there is no such key; did you mean 'schedule'?",
+        ),
+        (
+            {"type": "fragment", "configs": {"fetch": {"triggers": [{"jiter": 1}]}}},
+            "configs.fetch.triggers[0].jiter: there is no such key; did you mean 'jitter'?",
+        ),
+        (
+            {"triggers": ["@daily", "@hourly"]},
+            "namespace[0].triggers: 2 triggers have no name; give each its own",
+        ),
+        (
+            {"triggers": [{"name": "a"}, {"name": "a"}]},
+            "namespace[0].triggers: 2 triggers are called 'a'; give each its own",
+        ),
+        ({"triggers": [{"name": ""}]}, "namespace[0].triggers[0].name: "),
+        (
+            {"triggers": [{"overlap": "skp"}]},
+            "namespace[0].triggers[0].overlap: "
+            "Input should be 'skip', 'queue' or 'parallel', got 'skp'",
+        ),
+        ({"triggers": [{"jitter": True}]}, "a length of time is a number of seconds"),
+        ({"triggers": [{"jitter": -1}]}, "namespace[0].triggers[0].jitter: "),
+        ({"triggers": [{"poll_fn": "json:1"}]}, "namespace[0].triggers[0].poll_fn: "),
+        ({"triggers": [5]}, "namespace[0].triggers[0]: "),
     ],
 )
 def test_what_makes_no_sense_is_an_error_with_its_place(entry: Any, problem: str) -> None:
@@ -125,3 +155,22 @@ def test_a_length_of_time_may_be_written_out() -> None:
 def test_a_configuration_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         NsNodeConfig().tags = frozenset()  # type: ignore[misc]
+
+
+def test_a_trigger_is_written_with_its_lengths_in_seconds_and_comes_back() -> None:
+    trigger = TriggerConfig(
+        name="often",
+        schedule="*/5 * * * *",
+        timezone="Europe/Berlin",
+        poll_fn="json:dumps",
+        payload={"fetch": {"url": "…"}},
+        catch_up_window=timedelta(hours=2),
+        jitter=1.5,
+    )
+    written = NsNodeConfig(triggers=(trigger,)).model_dump(mode="json", exclude_defaults=True)
+
+    assert written["triggers"][0]["catch_up_window"] == 7200.0
+    assert written["triggers"][0]["jitter"] == 1.5
+    (node,) = entries_of([written])
+    assert isinstance(node, NsNodeConfig)
+    assert node.triggers == (trigger,)
