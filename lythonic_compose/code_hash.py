@@ -123,6 +123,8 @@ def _layers(what: Any, owner: type | None = None) -> Iterator[_Code]:
 
 def _arguments(what: Any) -> Iterator[str]:
     """The arguments that a partial has bound, where their text is the same in every process."""
+    while isinstance(what, types.FunctionType):
+        what = getattr(what, "__wrapped__", None)
     while isinstance(what, partial):
         bound: dict[Any, Any] = {**dict(enumerate(what.args)), **what.keywords}
         for name, value in bound.items():

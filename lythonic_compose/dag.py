@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .dag_runner import DagRunner, DagRunResult
 from .drawing import ascii_drawing, dot, explanation, mermaid, views
 from .errors import NamespaceError
-from .graph import Function, Graph, Node, described_in
+from .graph import DagNode, Function, Graph, described_in
 from .plan import Input, Plan
 from .planning import plan_of
 from .wiring import inputs_by_node
@@ -102,16 +102,16 @@ class Dag(Graph):
                     own.register(spec.body.target)
         return own
 
-    def topological_order(self) -> list[Node]:
+    def topological_order(self) -> list[DagNode]:
         """The nodes so that each comes after its upstreams, and otherwise as described."""
-        return [Node(self, label) for label in self.plan().nodes]
+        return [DagNode(self, label) for label in self.plan().nodes]
 
-    def sources(self) -> list[Node]:
+    def sources(self) -> list[DagNode]:
         """The nodes without upstream, in the order of their description."""
         reached = {edge.downstream for edge in self.edges}
         return [node for label, node in self.nodes().items() if label not in reached]
 
-    def sinks(self) -> list[Node]:
+    def sinks(self) -> list[DagNode]:
         """The nodes without downstream, in the order of their description."""
         left = {edge.upstream for edge in self.edges}
         return [node for label, node in self.nodes().items() if label not in left]

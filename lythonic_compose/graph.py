@@ -95,7 +95,7 @@ class Edge:
     order_only: bool = False
 
 
-class Node:
+class DagNode:
     """A node of a graph, to be wired: `a >> b`, `a >> [b, c]`, `[b, c] >> d`."""
 
     def __init__(self, graph: Graph, label: str) -> None:
@@ -106,7 +106,7 @@ class Node:
         return f"<node {self.label}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Node) and (self.graph, self.label) == (other.graph, other.label)
+        return isinstance(other, DagNode) and (self.graph, self.label) == (other.graph, other.label)
 
     def __hash__(self) -> int:
         return hash((id(self.graph), self.label))
@@ -116,21 +116,21 @@ class Node:
         return self.graph.specs[self.label]
 
     @overload
-    def __rshift__(self, downstream: Node) -> Node: ...
+    def __rshift__(self, downstream: DagNode) -> DagNode: ...
     @overload
-    def __rshift__(self, downstream: Sequence[Node]) -> Nodes: ...
-    def __rshift__(self, downstream: Node | Sequence[Node]) -> Node | Nodes:
+    def __rshift__(self, downstream: Sequence[DagNode]) -> Nodes: ...
+    def __rshift__(self, downstream: DagNode | Sequence[DagNode]) -> DagNode | Nodes:
         return _wire([self], downstream)
 
-    def __rrshift__(self, upstream: Iterable[Node]) -> Node:
+    def __rrshift__(self, upstream: Iterable[DagNode]) -> DagNode:
         _wire(_nodes(upstream), self)
         return self
 
 
-class Nodes(Sequence[Node]):
+class Nodes(Sequence[DagNode]):
     """Several nodes at once, as the end of `a >> [b, c]`."""
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, nodes: Iterable[DagNode]) -> None:
         self._nodes = tuple(nodes)
 
     def __getitem__(self, index: Any) -> Any:
@@ -143,13 +143,13 @@ class Nodes(Sequence[Node]):
         return f"<nodes {', '.join(node.label for node in self._nodes)}>"
 
     @overload
-    def __rshift__(self, downstream: Node) -> Node: ...
+    def __rshift__(self, downstream: DagNode) -> DagNode: ...
     @overload
-    def __rshift__(self, downstream: Sequence[Node]) -> Nodes: ...
-    def __rshift__(self, downstream: Node | Sequence[Node]) -> Node | Nodes:
+    def __rshift__(self, downstream: Sequence[DagNode]) -> Nodes: ...
+    def __rshift__(self, downstream: DagNode | Sequence[DagNode]) -> DagNode | Nodes:
         return _wire(self._nodes, downstream)
 
-    def __rrshift__(self, upstream: Iterable[Node]) -> Nodes:
+    def __rrshift__(self, upstream: Iterable[DagNode]) -> Nodes:
         _wire(_nodes(upstream), self)
         return self
 
@@ -173,7 +173,7 @@ class Graph:
         retry: Retry | None = None,
         timeout: float | timedelta | None = None,
         write: Writing | None = None,
-    ) -> Node:
+    ) -> DagNode:
         """Adds a function as a node, under its own name if no label is given.
 
         A Dag, or a function marked with `@dag_factory`, becomes one node that runs it once.
@@ -198,13 +198,13 @@ class Graph:
 
     def map(
         self,
-        what: Callable[..., Any] | NamespaceNode[..., Any] | Graph | Node,
+        what: Callable[..., Any] | NamespaceNode[..., Any] | Graph | DagNode,
         label: str | None = None,
         *,
         concurrency: int | None = None,
         on_error: OnError = "fail",
         flatten: bool = False,
-    ) -> Node:
+    ) -> DagNode:
         """Adds a node that runs a function or a Dag for each element of a list or dict.
 
         The results come in the order of the elements, those of a dict under its keys. At most
@@ -225,7 +225,7 @@ class Graph:
             raise DagError(f'on_error={on_error!r}: it is one of "fail", "skip" and "collect"')
         name: str | None
         over: Once | Switch
-        if isinstance(what, Node):
+        if isinstance(what, DagNode):
             name, over = self._switch_taken_out(what)
         else:
             name, body = self._body(what, "dag.map")
@@ -240,7 +240,7 @@ class Graph:
         self,
         branches: Mapping[str, Callable[..., Any] | NamespaceNode[..., Any] | Graph],
         label: str | None = None,
-    ) -> Node:
+    ) -> DagNode:
         """Adds a node that goes one of several ways, whichever its value names.
 
         The value is a pair `("name", data)`, of which the branch gets the data, or a dict
@@ -264,7 +264,7 @@ class Graph:
 
     def _body(self, what: Any, how: str) -> tuple[str | None, Function | Once]:
         """What a node does that is given so, and what it would be called."""
-        if isinstance(what, Node):
+        if isinstance(what, DagNode):
             raise WrongKind(f"{what!r} is a node already; wire it with >>")
         name = None
         method = None
@@ -293,7 +293,7 @@ class Graph:
         retry: Retry | None,
         timeout: float | timedelta | None,
         write: Writing | None = None,
-    ) -> Node:
+    ) -> DagNode:
         if label is None:
             raise DagError(
                 'a Dag has no name of its own; give the node one: dag.node(sub, "label")'
@@ -307,9 +307,9 @@ class Graph:
         if retry is not None and not isinstance(retry, Retry):
             raise WrongKind(f"{label}: retry={retry!r}: write retry=Retry({retry!r})")
         self.specs[label] = NodeSpec(label, body, retry, _seconds(label, timeout), write)
-        return Node(self, label)
+        return DagNode(self, label)
 
-    def _switch_taken_out(self, node: Node) -> tuple[str, Switch]:
+    def _switch_taken_out(self, node: DagNode) -> tuple[str, Switch]:
         label = self.label_of(node)
         spec = self.specs[label]
         wired = any(label in (edge.upstream, edge.downstream) for edge in self.edges)
@@ -323,8 +323,8 @@ class Graph:
 
     def edge(
         self,
-        upstream: Node | Callable[..., Any] | str,
-        downstream: Node | Callable[..., Any] | str,
+        upstream: DagNode | Callable[..., Any] | str,
+        downstream: DagNode | Callable[..., Any] | str,
         *,
         param: str | None = None,
         order_only: bool = False,
@@ -345,7 +345,7 @@ class Graph:
         edge = Edge(self.label_of(upstream), self.label_of(downstream), param, order_only)
         self._edges[edge] = None
 
-    def label_of(self, node: Node | Callable[..., Any] | str) -> str:
+    def label_of(self, node: DagNode | Callable[..., Any] | str) -> str:
         """The label of a node, of the only node with this function, or the label itself.
 
         Raises:
@@ -354,7 +354,7 @@ class Graph:
         """
         if isinstance(node, str):
             return node
-        if isinstance(node, Node):
+        if isinstance(node, DagNode):
             if node.graph is not self:
                 raise DagError(
                     f"the node {node.label!r} belongs to another Dag; add its function to this one"
@@ -379,9 +379,9 @@ class Graph:
             raise UnknownName(f"{name} runs inside of {', '.join(around)}; give the label")
         raise UnknownName(f"no node runs {name}{nearest(name, self.specs)}")
 
-    def nodes(self) -> dict[str, Node]:
+    def nodes(self) -> dict[str, DagNode]:
         """The nodes by label, in the order of their description."""
-        return {label: Node(self, label) for label in self.specs}
+        return {label: DagNode(self, label) for label in self.specs}
 
 
 def _runs(spec: NodeSpec, function: Any) -> bool:
@@ -491,8 +491,8 @@ def _check_label(label: Any, what: str = "a label") -> None:
         raise DagError(f"{label!r} cannot be {what}: that is text without '/', and not empty")
 
 
-def _nodes(given: Any) -> Iterator[Node]:
-    if isinstance(given, Node):
+def _nodes(given: Any) -> Iterator[DagNode]:
+    if isinstance(given, DagNode):
         yield given
         return
     if not isinstance(given, Iterable) or isinstance(given, str):
@@ -504,9 +504,9 @@ def _nodes(given: Any) -> Iterator[Node]:
         yield from _nodes(item)
 
 
-def _wire(upstream: Iterable[Node], downstream: Any) -> Node | Nodes:
+def _wire(upstream: Iterable[DagNode], downstream: Any) -> DagNode | Nodes:
     targets = tuple(_nodes(downstream))
     for source in upstream:
         for target in targets:
             source.graph.edge(source, target)
-    return downstream if isinstance(downstream, Node) else Nodes(targets)
+    return downstream if isinstance(downstream, DagNode) else Nodes(targets)

@@ -8,7 +8,7 @@ from .config import NsCacheConfig, NsFragmentConfig, NsNodeConfig
 from .context import DagContext
 from .dag import Dag
 from .dag_runner import DagRunner, DagRunResult
-from .graph import Node
+from .graph import DagNode
 from .marks import dag_factory, mount_required, mountable, nsnode, require_cache
 from .refs import GlobalRef, NsRef
 from .refs import parse_nsref as _parse_nsref
@@ -19,6 +19,7 @@ from .signature import Method
 __all__ = [
     "Dag",
     "DagContext",
+    "DagNode",
     "DagRunResult",
     "DagRunner",
     "Failed",
@@ -27,7 +28,6 @@ __all__ = [
     "Namespace",
     "NamespaceFragment",
     "NamespaceNode",
-    "Node",
     "NsCacheConfig",
     "NsFragmentConfig",
     "NsNodeConfig",

@@ -120,6 +120,15 @@ def test_every_method_of_a_runner_is_written_with_its_signature() -> None:
     }
 
 
+def test_every_method_of_a_pipeline_is_written_with_its_signature() -> None:
+    text = sections("lythonic_compose")["Linear pipelines"].partition("| of a `Pipeline`")[2]
+
+    assert entries(text) == {
+        name: signature(name, getattr(lythonic_compose.Pipeline, name))
+        for name in public_methods(lythonic_compose.Pipeline)
+    }
+
+
 def test_every_verb_is_written_with_its_signature() -> None:
     verbs = public_methods(lythonic_state.DbModel)
 

@@ -35,19 +35,19 @@ def _mermaid_graph(plan: Plan, indent: str, new_id: Callable[[], str]) -> Iterat
     for label, node in plan.nodes.items():
         ids[label] = new_id()
         if node.composite is None:
-            yield f'{indent}{ids[label]}["{_for_mermaid(title(node))}"]'
+            yield f'{indent}{ids[label]}["{for_mermaid(title(node))}"]'
             continue
-        yield f'{indent}subgraph {ids[label]}["{_for_mermaid(title(node))}"]'
+        yield f'{indent}subgraph {ids[label]}["{for_mermaid(title(node))}"]'
         for name, inner in branches(node):
             if name is None:
                 yield from _mermaid_graph(inner, indent + "    ", new_id)
             else:
-                yield f'{indent}    subgraph {new_id()}["{_for_mermaid(one_line(name))}"]'
+                yield f'{indent}    subgraph {new_id()}["{for_mermaid(one_line(name))}"]'
                 yield from _mermaid_graph(inner, indent + "        ", new_id)
                 yield f"{indent}    end"
         yield f"{indent}end"
     for edge in plan.edges:
-        arrow = f'-->|"{_for_mermaid(edge.param)}"|' if edge.param else "-.->"
+        arrow = f'-->|"{for_mermaid(edge.param)}"|' if edge.param else "-.->"
         yield f"{indent}{ids[edge.upstream]} {arrow} {ids[edge.downstream]}"
 
 
@@ -58,7 +58,8 @@ _READ_BY_MERMAID = re.compile(
 )
 
 
-def _for_mermaid(text: str) -> str:
+def for_mermaid(text: str) -> str:
+    """Text between quotes of mermaid, which would read some of its characters."""
     return _READ_BY_MERMAID.sub(lambda found: f"#{ord(found[0])};", text)
 
 

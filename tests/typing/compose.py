@@ -9,6 +9,7 @@ from typing import Any, assert_type
 from lythonic_compose import (
     Dag,
     DagContext,
+    DagNode,
     DagProvenance,
     DagRun,
     DagRunner,
@@ -17,7 +18,6 @@ from lythonic_compose import (
     Namespace,
     NamespaceFragment,
     NamespaceNode,
-    Node,
     NodeExecution,
     NsCacheConfig,
     NsNodeConfig,
@@ -50,11 +50,11 @@ async def shown(number: int) -> str:
 async def wiring() -> None:
     dag = Dag()
     a, b, c = dag.node(fetch), dag.node(total, label="sum"), dag.node(shown)
-    assert_type(a, Node)
-    assert_type(a >> b, Node)
+    assert_type(a, DagNode)
+    assert_type(a >> b, DagNode)
     assert_type(a >> [b, c], Nodes)
-    assert_type([a, b] >> c, Node)
-    assert_type(a >> [b, c] >> c, Node)
+    assert_type([a, b] >> c, DagNode)
+    assert_type(a >> [b, c] >> c, DagNode)
     with Dag() as inner:
         assert_type(inner, Dag)
     assert_type(total([1]), int)
