@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -48,6 +49,10 @@ settings.register_profile(
     "search", settings.get_profile("repeatable"), derandomize=False, max_examples=1000
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# What a script starts in the background ignores Ctrl-C, and so would the processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count(1)
 
