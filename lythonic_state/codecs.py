@@ -606,30 +606,29 @@ class JsonCodec:
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
+        self._classes: tuple[type, ...] | None = None
+        """The classes in a type of which any text is exact while none of them has subclasses;
+        None where it is no such type, or not known yet."""
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
+        if isinstance(self.annotation, type) and issubclass(self.annotation, BaseModel):
+            return TypeAdapter(self.annotation)
         try:
             return TypeAdapter(self.annotation, config=_JSON_CONFIG)
-        except pydantic.PydanticUserError:  # a model, a dataclass or a TypedDict has its own
+        except pydantic.PydanticUserError:  # a dataclass or a TypedDict has its own, as a model
             return TypeAdapter(self.annotation)
 
     @cached_property
-    def _write(self) -> Callable[[Any], bytes]:
-        return self.adapter.serializer.to_json
-
-    @cached_property
     def _nature(self) -> _Nature:
-        return _nature_of(self.adapter.core_schema)
-
-    @cached_property
-    def _always_exact(self) -> tuple[type, ...] | None:
-        """The classes in a type of which any text is exact while none of them has subclasses."""
-        nature = self._nature
-        return tuple(nature.classes) if nature.exact and not nature.floats | nature.sets else None
+        nature = _nature_of(self.adapter.core_schema)
+        self._write = self.adapter.serializer.to_json
+        if nature.exact and not nature.floats | nature.sets:
+            self._classes = tuple(nature.classes)
+        return nature
 
     def encode(self, value: Any) -> str:
-        classes = self._always_exact
+        classes = self._classes
         if classes is None:
             return self._encode(value)
         for kind in classes:

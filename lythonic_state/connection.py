@@ -183,8 +183,9 @@ class _SqliteOptions:
             run_control(conn, f"PRAGMA synchronous={self.synchronous}")
             if self.autocheckpoint is not None:
                 run_control(conn, f"PRAGMA wal_autocheckpoint={int(self.autocheckpoint)}")
-        # reads the header, so that a file that is no database is told here
-        run_control(conn, "PRAGMA schema_version")
+        else:
+            # reads the header, as the others do, so that a file that is no database is told here
+            run_control(conn, "PRAGMA schema_version")
 
 
 @overload

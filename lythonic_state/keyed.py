@@ -86,7 +86,7 @@ def delete_all(model: type[BaseModel], user_ctx: UserCtx = None) -> Call:
 
 
 def _delete_all(dialect: Dialect, table: Table, user_ctx: UserCtx) -> Op[int]:
-    return as_op(ops.delete(dialect, table, Query(), True, user_ctx))
+    return as_op(ops.delete(dialect, table, (Query(), True), user_ctx))
 
 
 class RowForm:

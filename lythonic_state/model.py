@@ -41,7 +41,7 @@ from .filters import Aliased, Column, Condition, OrderBy
 from .ops import OnConflict
 from .paging import Page
 from .rows import OnInvalid
-from .run import AnyConnection, AsyncConnection, SyncConnection, run, run_stream
+from .run import AnyConnection, AsyncConnection, SyncConnection, run, run_on, run_stream
 from .scope import UserCtx
 from .statements import Query, columns_of
 from .table import (
@@ -391,10 +391,8 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             InvalidValue: a value that its column cannot hold.
             AccessViolation: the row is another tenant's, or there is no context.
         """
-        table = table_of(type(self))
-        return run(
-            conn, _access(table, user_ctx), lambda dialect: ops.save(dialect, table, self, user_ctx)
-        )
+        table = self.__table__ or table_of(type(self))
+        return run_on(conn, "write", ops.save, table, self, user_ctx)
 
     @overload
     def save_with_ctx(self, ctx: UserCtx, conn: SyncConnection, /) -> Self: ...
@@ -423,11 +421,8 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         set; so it is when the key is undefined.
         """
         table = table_of(type(self))
-        return run(
-            conn,
-            _access(table, user_ctx),
-            lambda dialect: ops.insert(dialect, table, self, auto_increment, user_ctx),
-        )
+        verb = ops.insert_generated if auto_increment else ops.insert
+        return run_on(conn, "write", verb, table, self, user_ctx)
 
     @overload
     @classmethod
@@ -473,7 +468,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             pydantic.ValidationError: a value does not validate.
         """
         table = table_of(cls)
-        return run(conn, _access(table, user_ctx), ops.create, table, body, more, user_ctx)
+        return run_on(conn, "write", ops.create, table, (body, more), user_ctx)
 
     @overload
     def update(
@@ -490,15 +485,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         many rows that were. Keys and the scope are never written."""
         table = table_of(type(self))
         if where or filters:
-            asked = Query(where, filters)
-            return run(
-                conn, _access(table, user_ctx), ops.update_matching, table, self, asked, user_ctx
-            )
-        return run(
-            conn,
-            _access(table, user_ctx),
-            lambda dialect: ops.update_own(dialect, table, self, user_ctx),
-        )
+            asked = (self, Query(where, filters))
+            return run_on(conn, "write", ops.update_matching, table, asked, user_ctx)
+        return run_on(conn, "write", ops.update_own, table, self, user_ctx)
 
     @overload
     def patch(
@@ -535,11 +524,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             pydantic.ValidationError: the changed model would not be valid; nothing is written.
         """
         table = table_of(type(self))
-        return run(
-            conn,
-            _access(table, user_ctx),
-            lambda dialect: ops.patch(dialect, table, self, changes, user_ctx),
-        )
+        return run_on(conn, "write", ops.patch, table, (self, changes), user_ctx)
 
     @overload
     def upsert(
@@ -583,7 +568,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             AccessViolation: the row is another tenant's; nothing is changed.
         """
         table = table_of(type(self))
-        return run(conn, _access(table, user_ctx), ops.upsert, table, self, on, update, user_ctx)
+        return run_on(conn, "write", ops.upsert, table, (self, on, update), user_ctx)
 
     @overload
     @classmethod
@@ -639,7 +624,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
             NotFound: the row is not there (any more).
         """
         table = table_of(type(self))
-        return run(conn, _reading(table, user_ctx), ops.refresh, table, self, user_ctx)
+        return run_on(conn, "read", ops.refresh, table, self, user_ctx)
 
     @overload
     def delete_row(self, conn: SyncConnection, /, *, user_ctx: UserCtx = None) -> int: ...
@@ -650,11 +635,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
     def delete_row(self, conn: AnyConnection, /, *, user_ctx: UserCtx = None) -> Any:
         """Deletes the row by primary key; returns 1, or 0 if it was not there."""
         table = table_of(type(self))
-        return run(
-            conn,
-            _access(table, user_ctx),
-            lambda dialect: ops.delete_row(dialect, table, self, user_ctx),
-        )
+        return run_on(conn, "write", ops.delete_row, table, self, user_ctx)
 
     # -- reading
 
@@ -710,11 +691,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters, order_by, limit, offset, on_invalid)
-        return run(
-            conn,
-            _reading(table, user_ctx),
-            lambda dialect: ops.select(dialect, table, asked, user_ctx),
-        )
+        return run_on(conn, "read", ops.select, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -757,11 +734,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """The first row that `select` would give, or None."""
         table = table_of(cls)
         asked = Query(where, filters, order_by, None, offset, on_invalid)
-        return run(
-            conn,
-            _reading(table, user_ctx),
-            lambda dialect: ops.first(dialect, table, asked, user_ctx),
-        )
+        return run_on(conn, "read", ops.first, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -785,11 +758,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters)
-        return run(
-            conn,
-            _reading(table, user_ctx),
-            lambda dialect: ops.get(dialect, table, asked, user_ctx),
-        )
+        return run_on(conn, "read", ops.get, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -808,11 +777,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         A row of another tenant is None as well.
         """
         table = table_of(cls)
-        return run(
-            conn,
-            _reading(table, user_ctx),
-            lambda dialect: ops.load_by_id(dialect, table, key, user_ctx),
-        )
+        return run_on(conn, "read", ops.load_by_id, table, key, user_ctx)
 
     @overload
     @classmethod
@@ -846,11 +811,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """How many rows satisfy the conditions."""
         table = table_of(cls)
         asked = Query(where, filters)
-        return run(
-            conn,
-            _reading(table, user_ctx),
-            lambda dialect: ops.select_count(dialect, table, asked, user_ctx),
-        )
+        return run_on(conn, "read", ops.select_count, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -869,11 +830,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """Whether any row satisfies the conditions."""
         table = table_of(cls)
         asked = Query(where, filters)
-        return run(
-            conn,
-            _reading(table, user_ctx),
-            lambda dialect: ops.exists(dialect, table, asked, user_ctx),
-        )
+        return run_on(conn, "read", ops.exists, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -931,10 +888,8 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         given = (where,) if isinstance(where, Condition) else tuple(where)
-        asked = Query(given, filters, order_by)
-        return run(
-            conn, _reading(table, user_ctx), paging.page, table, asked, size, after, user_ctx
-        )
+        asked = (Query(given, filters, order_by), size, after)
+        return run_on(conn, "read", paging.page, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -1140,18 +1095,9 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         Raises:
             FilterError: without a filter and without `all_rows=True`, or a key is to be set.
         """
-        table = table_of(cls)
-        return run(
-            conn,
-            _access(table, user_ctx),
-            ops.update_where,
-            table,
-            values,
-            where,
-            filters,
-            all_rows,
-            user_ctx,
-        )
+        table = cls.__table__ or table_of(cls)
+        asked = (values, where, filters, all_rows)
+        return run_on(conn, "write", ops.update_where, table, asked, user_ctx)
 
     @overload
     @classmethod
@@ -1192,11 +1138,7 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         """
         table = table_of(cls)
         asked = Query(where, filters)
-        return run(
-            conn,
-            _access(table, user_ctx),
-            lambda dialect: ops.delete(dialect, table, asked, all_rows, user_ctx),
-        )
+        return run_on(conn, "write", ops.delete, table, (asked, all_rows), user_ctx)
 
     # -- along foreign keys and alternative keys
 
@@ -1426,15 +1368,6 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
 
 
 # --- below ----------------------------------------------------------------------------------
-
-
-def _access(table: Table, user_ctx: UserCtx) -> Literal["write", "rows"]:
-    return "write" if table.scope is None and user_ctx is None else "rows"
-
-
-def _reading(table: Table, user_ctx: UserCtx) -> Literal["read", "scoped"]:
-    """A context counts for a model without scope too: a filter may lead to one that has it."""
-    return "read" if table.scope is None and user_ctx is None else "scoped"
 
 
 _field_validators: dict[type[BaseModel], SchemaValidator] = {}

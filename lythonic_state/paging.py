@@ -53,13 +53,9 @@ class Page(Generic[T]):
 
 
 def page(
-    dialect: Dialect,
-    table: Table,
-    query: Query,
-    size: int,
-    after: str | None,
-    user_ctx: UserCtx,
+    dialect: Dialect, table: Table, asked: tuple[Query, int, str | None], user_ctx: UserCtx
 ) -> Op[Page[Any]]:
+    query, size, after = asked
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise FilterError(f"size is a number of rows from 1 on, not {size!r}")
     source = Source(table)
@@ -67,8 +63,8 @@ def page(
     conditions = query.expressions
     if after is not None:
         conditions = (*conditions, _beyond(order, _read_cursor(table, order, after)))
-    asked = Query(conditions, query.filters, order, limit=size + 1)
-    found = yield from ops.selected(dialect, table, asked, user_ctx)
+    one_more = Query(conditions, query.filters, order, limit=size + 1)
+    found = yield from ops.selected(dialect, table, one_more, user_ctx)
     if len(found) <= size:
         return Page(found, None)
     items = found[:size]

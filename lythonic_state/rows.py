@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from .codecs import INT_MAX, INT_MIN, Codec, Encoder, flat_notes, inner_notes
+from .codecs import Codec, Encoder, flat_notes, inner_notes
 from .dialects import Dialect
 from .errors import FilterError, InvalidValue, RowError
 from .op import Row
@@ -44,7 +44,9 @@ def _needs_python(table: Table) -> bool:
 
 
 def _is_strict(table: Table, column: ColumnSpec) -> bool:
-    info = table.model.model_fields[column.field]
+    info = table.model.__pydantic_fields__[column.field]
+    if not info.metadata and isinstance(info.annotation, type):
+        return False
     return any(
         getattr(item, "strict", None)
         or hasattr(item, "func")
@@ -66,11 +68,16 @@ def _as_path(column: ColumnSpec) -> Callable[[Any], Any]:
     return cast("Callable[[Any], Any]", column.python_type)
 
 
+def _by_name(table: Table) -> bool:
+    """Whether pydantic must be told that fields go by their names, not by their aliases."""
+    fields = table.model.__pydantic_fields__.values()
+    return any(info.validation_alias is not None for info in fields)
+
+
 def _row_parts(table: Table, number: int) -> tuple[list[str], str, dict[str, Any]]:
     """Variable names for a row's columns, the expression of the model, and what it refers to."""
     names = [f"c{number}_{i}" for i in range(len(table.columns))]
     python = _needs_python(table)
-    by_name = any(info.validation_alias is not None for info in table.model.model_fields.values())
     scope: dict[str, Any] = {f"validate{number}": table.validator.validate_python}
     items: list[str] = []
     for name, column in zip(names, table.columns, strict=True):
@@ -82,7 +89,7 @@ def _row_parts(table: Table, number: int) -> tuple[list[str], str, dict[str, Any
             if column.nullable:
                 value = f"(None if {name} is None else {value})"
         items.append(f"{column.field!r}: {value}")
-    keywords = ", by_alias=False, by_name=True" if by_name else ""
+    keywords = ", by_alias=False, by_name=True" if _by_name(table) else ""
     return names, f"validate{number}({{{', '.join(items)}}}{keywords})", scope
 
 
@@ -91,34 +98,66 @@ def _compile(source: str, scope: dict[str, Any], name: str) -> Any:
     return scope[name]
 
 
+GENERATED_AFTER = 100
+"""To generate a reader takes as long as so many rows take without one."""
+
+
 def read_one(table: Table) -> Callable[[Row], Any]:
     """The function that makes a model of one row, and None of None."""
-    found = table.cache.get("read_one")
+    found: Callable[[Row], Any] | None = table.cache.get("read_one")
     if found is None:
-        names, expression, scope = _row_parts(table, 0)
-        scope["explain"] = lambda row, error: explain_row(table, row, error)
-        found = _compile(
-            f"def read(row):\n"
-            f"    if row is None:\n"
-            f"        return None\n"
-            f"    try:\n"
-            f"        ({', '.join(names)},) = row\n"
-            f"        return {expression}\n"
-            f"    except Exception as error:\n"
-            f"        raise explain(row, error) from error\n",
-            scope,
-            "read",
-        )
-        table.cache["read_one"] = found
-    return cast("Callable[[Row], Any]", found)
+        found = table.cache["read_one"] = _read_one(table)
+    return found
+
+
+def _read_one(table: Table) -> Callable[[Row | None], Any]:
+    slowly = plain_reader(table)
+    read_many: Reader | None = None
+    count = 0
+
+    def read(row: Row | None) -> Any:
+        nonlocal count, read_many
+        if row is None:
+            return None
+        if read_many is not None:
+            return read_many([row])[0]
+        count += 1
+        if count == GENERATED_AFTER:
+            read_many = reader(table)
+        return slowly(row)
+
+    return read
+
+
+def plain_reader(table: Table) -> Callable[[Row], Any]:
+    """The function that makes a model of one row, not generated."""
+    python = _needs_python(table)
+    fields = [column.field for column in table.columns]
+    decoders = [(column.field, _decoder(table, column, python)) for column in table.columns]
+    needed = [(field, decode) for field, decode in decoders if decode is not None]
+    keywords: dict[str, Any] = {"by_alias": False, "by_name": True} if _by_name(table) else {}
+    validate = table.validator.validate_python
+
+    def read(row: Row) -> Any:
+        try:
+            values = dict(zip(fields, row, strict=True))
+            for field, decode in needed:
+                value = values[field]
+                if value is not None:
+                    values[field] = decode(value)
+            return validate(values, **keywords)
+        except Exception as error:
+            raise explain_row(table, row, error) from error
+
+    return read
 
 
 def reader(table: Table) -> Reader:
     """The function that makes models of a chunk of rows, raising `RowError`."""
-    found = table.cache.get("reader")
+    found: Reader | None = table.cache.get("reader")
     if found is None:
         found = table.cache["reader"] = joined_reader([(table, False)])
-    return cast(Reader, found)
+    return found
 
 
 def lenient_reader(table: Table, on_invalid: OnInvalid) -> Reader:
@@ -164,14 +203,15 @@ def joined_reader(parts: Sequence[tuple[Table, bool]]) -> Reader:
     made = expressions[0] if len(parts) == 1 else f"({', '.join(expressions)})"
 
     def explain(rows: Sequence[Row], error: Exception) -> Exception:
+        readers = [plain_reader(table) for table, _ in parts]
         for row in rows:
             position = 0
-            for table, optional in parts:
+            for (table, optional), read in zip(parts, readers, strict=True):
                 part = row[position : position + len(table.columns)]
                 position += len(table.columns)
                 if optional and all(value is None for value in part):
                     continue
-                read_one(table)(part)
+                read(part)
         return error
 
     scope["explain"] = explain
@@ -273,12 +313,18 @@ def _decoded(table: Table, part: Row) -> list[Any]:
 
 # --- writing --------------------------------------------------------------------------------
 
+_PLAIN = {
+    "int": "{v}.bit_length() < 64",
+    "str": "{v}.isascii() and '\\0' not in {v}",
+    "float": "{v} == {v}",
+    "bool": None,
+    "bytes": None,
+}
+"""What a value of one of these classes must satisfy to be bound as it is; others are encoded."""
+
 _INLINE = {
-    "int": f"{{v}}.__class__ is int and {INT_MIN} <= {{v}} <= {INT_MAX}",
-    "str": "{v}.__class__ is str and {v}.isascii() and '\\0' not in {v}",
-    "float": "{v}.__class__ is float and {v} == {v}",
-    "bool": "{v}.__class__ is bool",
-    "bytes": "{v}.__class__ is bytes",
+    kind: f"{{v}}.__class__ is {kind}" + (f" and {test}" if test else "")
+    for kind, test in _PLAIN.items()
 }
 _MOMENT = (
     "(t[1:28].decode() if len(t := to_json({v})) == 29"
@@ -304,19 +350,22 @@ pydantic writes a datetime twice as fast as `isoformat`, but without a fraction 
 def binder(table: Table, dialect: Dialect, columns: tuple[ColumnSpec, ...]) -> Binder:
     """The function that takes a model's dictionary and returns the values of these columns."""
     key = ("binder", dialect.name, columns)
-    found = table.cache.get(key)
-    if found is None:
-        found = table.cache[key] = _binder(table, dialect, columns, None)
-    return cast(Binder, found)
+    found: Binder | None = table.cache.get(key)
+    if found is not None:
+        return found
+    made: Binder = _binder(table, dialect, columns, None)
+    table.cache[key] = made
+    return made
 
 
 def keyed_binder(table: Table, dialect: Dialect) -> KeyedBinder:
     """The function that takes a model's dictionary and its generated key, and gives all values."""
-    found = table.cache.get(("keyed binder", dialect.name))
-    if found is None:
-        found = _binder(table, dialect, table.columns, table.generated)
-        table.cache["keyed binder", dialect.name] = found
-    return cast(KeyedBinder, found)
+    found: KeyedBinder | None = table.cache.get(("keyed binder", dialect.name))
+    if found is not None:
+        return found
+    made: KeyedBinder = _binder(table, dialect, table.columns, table.generated)
+    table.cache["keyed binder", dialect.name] = made
+    return made
 
 
 def _binder(
@@ -428,32 +477,44 @@ class ValueBinder(NamedTuple):
     encode: Encoder
     plain: str | None = None
 
+    def expression(self, v: str, encode: str) -> str:
+        """What is bound of a variable that is of this class."""
+        if self.plain not in _PLAIN:
+            return f"{encode}({v})"
+        test = _PLAIN[self.plain]
+        return v if test is None else f"{v} if {test.format(v=v)} else {encode}({v})"
+
 
 def values_binder(*groups: Mapping[str, ValueBinder]) -> ValuesBinder:
-    """The function that takes a mapping for each group and binds the values under these names;
-    it gives None where one of them is of another class or not accepted."""
+    """The function that takes a mapping for each group and binds the values under these names.
+
+    It gives None where there are other names, or a value is of another class or not accepted.
+    """
     scope: dict[str, Any] = {"refused": (FilterError, InvalidValue)}
+    names: list[str] = []
     taken: list[str] = []
     checks: list[str] = []
     values: list[str] = []
     for number, group in enumerate(groups):
-        for name, (kind, encode, plain) in group.items():
+        names.append(f"len(g{number}) == {len(group)}")
+        for name, binder in group.items():
             v, e = f"v{len(values)}", f"e{len(values)}"
-            scope |= {f"kind_{v}": kind, e: encode}
-            taken.append(f"    {v} = g{number}[{name!r}]\n")
+            scope |= {f"kind_{v}": binder.kind, e: binder.encode}
+            names.append(f"{name!r} in g{number}")
+            taken.append(f"        {v} = g{number}[{name!r}]\n")
             checks.append(f"{v}.__class__ is kind_{v}")
-            usual = _INLINE[plain].format(v=v) + " else " if plain in _INLINE else ""
-            values.append(f"{v} if {usual}{e}({v})" if usual else f"{e}({v})")
+            values.append(binder.expression(v, e))
     return cast(
         ValuesBinder,
         _compile(
             f"def bind({', '.join(f'g{number}' for number in range(len(groups)))}):\n"
+            f"    if {' and '.join(names) or True}:\n"
             f"{''.join(taken)}"
-            f"    if {' and '.join(checks) or True}:\n"
-            f"        try:\n"
-            f"            return [{', '.join(values)}]\n"
-            f"        except refused:\n"
-            f"            pass\n"
+            f"        if {' and '.join(checks) or True}:\n"
+            f"            try:\n"
+            f"                return [{', '.join(values)}]\n"
+            f"            except refused:\n"
+            f"                pass\n"
             f"    return None\n",
             scope,
             "bind",

@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
@@ -34,6 +34,8 @@ from .op import (
     guarded_single,
     settled,
 )
+from .scope import UserCtx
+from .table import Table
 
 if TYPE_CHECKING:
     import aiosqlite
@@ -228,14 +230,21 @@ def _is_open(conn: Any) -> bool:
     try:
         return bool(conn.in_transaction)
     except (sqlite3.ProgrammingError, ValueError) as error:
-        raise as_driver_error(
-            DatabaseError, f"this connection is closed ({error}); open another one", error
-        ) from error
+        raise _closed(error) from error
+
+
+def _closed(error: Exception) -> DatabaseError:
+    return as_driver_error(
+        DatabaseError, f"this connection is closed ({error}); open another one", error
+    )
+
+
+_HAS_MODES = sys.version_info >= (3, 12)
 
 
 def is_autocommit(conn: Any) -> bool:
     """Whether a SQLite connection commits each statement by itself."""
-    mode = getattr(conn, "autocommit", -1)
+    mode = getattr(conn, "autocommit", -1) if _HAS_MODES else -1
     if mode == -1:  # LEGACY_TRANSACTION_CONTROL, and all there was before Python 3.12
         return conn.isolation_level is None
     return bool(mode)
@@ -334,19 +343,42 @@ def check_block(conn: Any) -> None:
 
 def run(conn: Any, access: Access, verb: Verb, *args: Any) -> Any:
     """Runs a verb on a connection: the value, or an awaitable of it."""
-    if conn.__class__ is sqlite3.Connection:
-        if BLOCKS:
-            check_block(conn)
-        if access == "read" or (access == "write" and _is_open(conn)):
-            # nothing is around it: most verbs come this way, so it is kept short
-            made = verb(SQLITE, *args) if args else verb(SQLITE)
-            if isinstance(made, tuple):
-                statement, params, finish = made
-                result = sqlite_driver.execute(conn, statement, params)
-                return result if finish is None else finish(result)
-            return drive(sqlite_driver.execute, conn, made)
-        return run_sqlite(conn, access, verb, args)
     return runner_of(conn)(conn, access, verb, args)
+
+
+def run_on(
+    conn: Any,
+    access: Literal["read", "write"],
+    verb: Verb,
+    table: Table,
+    asked: Any,
+    user_ctx: UserCtx,
+) -> Any:
+    """`run` for a verb on one table, which takes what was asked for and the context.
+
+    Most calls come this way: one statement on a sync SQLite connection, and nothing around it.
+    SQLite needs two or three microseconds for many of these, so the way there is kept short.
+    """
+    if table.scope is not None or user_ctx is not None:
+        # a context counts for a model without scope too: a filter may lead to one that has it
+        around: Access = "scoped" if access == "read" else "rows"
+        return run(conn, around, verb, table, asked, user_ctx)
+    if conn.__class__ is not sqlite3.Connection:
+        return runner_of(conn)(conn, access, verb, (table, asked, None))
+    if BLOCKS:
+        check_block(conn)
+    try:
+        begins = access == "write" and not conn.in_transaction and not is_autocommit(conn)
+    except sqlite3.ProgrammingError as error:
+        raise _closed(error) from error
+    made = verb(SQLITE, table, asked, None)
+    if begins:
+        return _beginning(conn, made)
+    if isinstance(made, tuple):
+        statement, params, finish = made
+        result = sqlite_driver.execute(conn, statement, params)
+        return result if finish is None else finish(result)
+    return drive(sqlite_driver.execute, conn, made)
 
 
 Runner: TypeAlias = Callable[[Any, Access, Verb, tuple[Any, ...]], Any]
@@ -355,15 +387,21 @@ Runner: TypeAlias = Callable[[Any, Access, Verb, tuple[Any, ...]], Any]
 def run_sqlite(conn: sqlite3.Connection, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
     if BLOCKS:
         check_block(conn)
-    guard = None if access == "read" else sqlite_guard(conn, access)
+    guard = sqlite_guard(conn, access)
     made = verb(SQLITE, *args)
-    if guard is not _OWN_ROWS_SQLITE:
-        return drive(sqlite_driver.execute, conn, _sqlite_op(access, made, guard))
+    if guard is _OWN_ROWS_SQLITE:
+        return _beginning(conn, made, access)
+    return drive(sqlite_driver.execute, conn, _sqlite_op(access, made, guard))
+
+
+def _beginning(conn: sqlite3.Connection, made: Op[Any] | Single, access: Access = "write") -> Any:
+    """A verb that begins a transaction, which ends with it if no row was changed."""
     before = conn.total_changes
     if isinstance(made, tuple):
         value = _begun(conn, made)
     else:
-        value = drive(sqlite_driver.execute, conn, _sqlite_op(access, made, guard))
+        guarded_op = _sqlite_op(access, made, _OWN_ROWS_SQLITE)
+        value = drive(sqlite_driver.execute, conn, guarded_op)
     if conn.total_changes == before:
         conn.rollback()
     return value
@@ -371,9 +409,12 @@ def run_sqlite(conn: sqlite3.Connection, access: Access, verb: Verb, args: tuple
 
 def _begun(conn: sqlite3.Connection, single: Single) -> Any:
     """One statement in a transaction that it begins: the same as with the guard around it."""
-    sqlite_driver.execute(conn, *BEGIN_SQLITE)
+    statement, params, finish = single
+    begin, nothing = BEGIN_SQLITE
+    sqlite_driver.execute(conn, begin, nothing)
     try:
-        return drive(sqlite_driver.execute, conn, single)
+        result = sqlite_driver.execute(conn, statement, params)
+        return result if finish is None else finish(result)
     except BaseException:
         with suppress(DatabaseError):  # the database has given the transaction up by itself
             sqlite_driver.execute(conn, *ROLLBACK)
@@ -403,6 +444,12 @@ def whole_on_sqlite(
 class _Hop:
     """A verb in the connection's thread, which knows whether it began a transaction."""
 
+    cancelled = False
+    undoing = False
+    guard: Guard | None = None
+    began_with: int | None = None
+    finish: Callable[[Any], Any] | None = None
+
     def __init__(
         self, raw: sqlite3.Connection, watch: Any, access: Access, verb: Verb, args: Any
     ) -> None:
@@ -411,16 +458,13 @@ class _Hop:
         self.access: Access = access
         self.verb = verb
         self.args = args
-        self.cancelled = False
-        self.undoing = False
-        self.guard: Guard | None = None
-        self.began_with: int | None = None
-        self.finish: Callable[[Any], Any] | None = None
 
     def __call__(self) -> Any:
         if self.cancelled:
             return None
         raw = self.raw
+        if self.access == "read":
+            return self._read(raw)
         guard = self.guard = sqlite_guard(raw, self.access)
         before = raw.total_changes
         made = self.verb(SQLITE, *self.args)
@@ -433,6 +477,15 @@ class _Hop:
         elif guard is _OWN_SQLITE or guard is _OWN_ROWS_SQLITE:
             self.began_with = raw.total_changes
         return value
+
+    def _read(self, raw: sqlite3.Connection) -> Any:
+        """What a reading verb gives, with nothing around it. Many rows become models here; one does
+        on the loop, which waits less for that than for the lock that both need to run Python."""
+        made = self.verb(SQLITE, *self.args)
+        if not isinstance(made, tuple):
+            return carried_out(self._execute, raw, made)
+        statement, params, self.finish = made
+        return sqlite_driver.execute(raw, statement, params, self.watch)
 
     def told(self, value: Any) -> Any:
         """The verb's value, after its models have been told: it came through, and stands."""

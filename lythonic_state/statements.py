@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from .codecs import INT_MAX, Codec
@@ -48,15 +48,21 @@ Build = Callable[[], Statement]
 def cached(table: Table, dialect: Dialect, key: tuple[Any, ...], build: Build) -> Statement:
     """The statement under this key, built on first use."""
     full = (dialect.name, *key)
-    found = table.cache.get(full)
+    found: Statement | None = table.cache.get(full)
     if found is None:
         found = table.cache[full] = build()
-    return cast(Statement, found)
+    return found
 
 
 def columns_of(table: Table, dialect: Dialect, alias: str | None = None) -> str:
     """The SELECT list that a table's reader expects."""
-    return ", ".join(dialect.read(column, alias or table.name) for column in table.columns)
+    prefix = dialect.quote(alias or table.name) + "."
+    return ", ".join(
+        [
+            dialect.readable(prefix + dialect.quote(column.name), column.codec)
+            for column in table.columns
+        ]
+    )
 
 
 def select_text(table: Table, dialect: Dialect) -> str:
@@ -79,16 +85,18 @@ def key_where(table: Table, dialect: Dialect, scoped: bool) -> str:
 
 def load(table: Table, dialect: Dialect, scoped: bool) -> tuple[Statement, Callable[[Row], Any]]:
     """SELECT of one row by its primary key, and what makes a model of it, and None of None."""
+    found: tuple[Statement, Callable[[Row], Any]] | None
     found = table.cache.get((dialect.name, "load", scoped))
     if found is None:
         text = select_text(table, dialect) + key_where(table, dialect, scoped)
         found = (Statement(text, "one"), read_one(table))
         table.cache[dialect.name, "load", scoped] = found
-    return cast("tuple[Statement, Callable[[Row], Any]]", found)
+    return found
 
 
-def insert(table: Table, dialect: Dialect, *, with_key: bool) -> tuple[Statement, Binder]:
+def insert(table: Table, dialect: Dialect, with_key: bool) -> tuple[Statement, Binder]:
     """INSERT of one row; without `with_key` the database generates the key and returns it."""
+    found: tuple[Statement, Binder] | None
     found = table.cache.get((dialect.name, "insert", with_key))
     if found is None:
         columns = table.columns if with_key else _without_generated(table)
@@ -100,7 +108,7 @@ def insert(table: Table, dialect: Dialect, *, with_key: bool) -> tuple[Statement
             statement = Statement(text, "key")
         found = (statement, binder(table, dialect, columns))
         table.cache[dialect.name, "insert", with_key] = found
-    return cast("tuple[Statement, Binder]", found)
+    return found
 
 
 def insert_or_ignore(table: Table, dialect: Dialect, *, with_key: bool) -> tuple[Statement, Binder]:
@@ -170,12 +178,12 @@ def upsert(
 
 def save(table: Table, dialect: Dialect) -> tuple[Statement, Binder]:
     """The upsert of one row with a key, by this key."""
-    found = table.cache.get((dialect.name, "save"))
+    found: tuple[Statement, Binder] | None = table.cache.get((dialect.name, "save"))
     if found is None:
         found = table.cache[dialect.name, "save"] = upsert(
             table, dialect, table.primary_key, table.writable, with_key=True, returning=False
         )
-    return cast("tuple[Statement, Binder]", found)
+    return found
 
 
 def update_row(
@@ -183,7 +191,7 @@ def update_row(
 ) -> tuple[Statement, Binder]:
     """UPDATE of these columns in one row, whose key and scope are bound after their values."""
     key = (dialect.name, "update", columns, scoped)
-    found = table.cache.get(key)
+    found: tuple[Statement, Binder] | None = table.cache.get(key)
     if found is None:
         sets = ", ".join(
             f"{dialect.column(column)} = {dialect.bind(column.codec)}" for column in columns
@@ -191,7 +199,7 @@ def update_row(
         where = key_where(table, dialect, scoped)
         statement = Statement(f"UPDATE {dialect.quote(table.name)} SET {sets}{where}", "count")
         found = table.cache[key] = statement, binder(table, dialect, columns)
-    return cast("tuple[Statement, Binder]", found)
+    return found
 
 
 def delete_row(table: Table, dialect: Dialect, scoped: bool) -> Statement:
@@ -302,17 +310,18 @@ def select(
     key = _select_key(dialect, query, scope is not None)
     found = table.cache.get(key) if key is not None else None
     if found is not None:
-        values = found.bind(query.filters)
+        known, bind = found
+        values = bind(query.filters)
         if values is not None:
             if scope is not None and table.scope is not None:
                 values.insert(0, dialect.encoder(table.scope.codec)(scope))
             if query.limit is not None or query.offset is not None:
                 values += limits(query)
-            return found.statement, values
+            return known, values
     statement, params = _select(table, dialect, query, scope_value)
     if key is not None and is_plain(query):
         binders = filter_binders(table, dialect, query)
-        table.cache[key] = Prepared(statement, values_binder(binders))
+        table.cache[key] = statement, values_binder(binders)
     return statement, params
 
 
@@ -347,15 +356,12 @@ def is_plain(query: Query, *values: Any) -> bool:
     return True
 
 
-class Prepared(NamedTuple):
-    """A statement whose text is known for values of certain classes.
+Known: TypeAlias = tuple[Statement, ValuesBinder]
+"""A statement whose text is known for values of certain names and classes, and what binds them.
 
-    `bind` gives the values as they are bound; None where one is of another class, or is not
-    accepted, so that the statement is built anew (and the error worded there).
-    """
-
-    statement: Statement
-    bind: ValuesBinder
+For others that gives None, also where one is not accepted: then the statement is built anew (and
+the error worded there).
+"""
 
 
 def filter_binders(table: Table, dialect: Dialect, query: Query) -> dict[str, ValueBinder]:

@@ -242,6 +242,8 @@ class Table:
     by_field: Mapping[str, ColumnSpec]
     transient: frozenset[str]
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+    updates: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """The last UPDATE by conditions for each dialect: the next one mostly is of the same shape."""
 
     @property
     def validator(self) -> SchemaValidator:

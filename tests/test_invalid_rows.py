@@ -7,6 +7,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from lythonic_state import ConstraintViolation, DbModel, FilterError, RowError
+from lythonic_state.rows import GENERATED_AFTER
 from tests.databases import Database
 
 
@@ -41,6 +42,20 @@ async def test_an_invalid_row_is_an_error_that_says_where(db: Database, verb: st
     error = caught.value
     assert (error.table, error.key, error.column, error.value) == ("Page", 2, "hits", -7)
     assert isinstance(error.__cause__, ValidationError)
+
+
+async def test_a_row_is_read_the_same_the_first_time_and_after_many(db: Database) -> None:
+    """After so many rows by key, the generated reader of many is taken for one."""
+    await spoiled(db)
+    told: set[str] = set()
+    for _ in range(GENERATED_AFTER + 1):
+        assert await db(Page.load_by_id(db.conn, 3)) == Page(page_id=3, url="/3")
+        assert await db(Page.load_by_id(db.conn, 4)) is None
+        with pytest.raises(RowError) as caught:
+            await db(Page.load_by_id(db.conn, 2))
+        told.add(str(caught.value))
+        assert isinstance(caught.value.__cause__, ValidationError)
+    assert len(told) == 1
 
 
 async def test_on_invalid_must_be_one_of_three_things(db: Database) -> None:

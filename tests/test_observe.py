@@ -34,11 +34,12 @@ def events() -> list[StatementEvent]:
     return []
 
 
+@pytest.mark.parametrize("set_on", ["lythonic_state", None], ids=["itself", "the root"])
 async def test_the_log_has_statement_time_and_rows_but_no_values(
-    db: Database, caplog: pytest.LogCaptureFixture
+    db: Database, caplog: pytest.LogCaptureFixture, set_on: str | None
 ) -> None:
     await db.create(Author)
-    with caplog.at_level(logging.DEBUG, logger="lythonic_state"):
+    with caplog.at_level(logging.DEBUG, logger=set_on):
         await db(Author(name="a secret").save(db.conn))
         await db(Author.select(db.conn, name="a secret"))
     lines = [record.getMessage() for record in caplog.records if record.name == "lythonic_state"]

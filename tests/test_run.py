@@ -113,12 +113,12 @@ def test_a_verb_of_one_statement_is_no_more_than_that(dialect: Dialect) -> None:
         ops.exists(dialect, TABLE, asked, None),
         ops.select_count(dialect, TABLE, asked, None),
         ops.save(dialect, TABLE, Site(url="/"), None),
-        ops.insert(dialect, TABLE, site, True, None),
+        ops.insert_generated(dialect, TABLE, site, None),
         ops.update_own(dialect, TABLE, site, None),
-        ops.patch(dialect, TABLE, site, {"hits": 2}, None),
+        ops.patch(dialect, TABLE, (site, {"hits": 2}), None),
         ops.delete_row(dialect, TABLE, site, None),
-        ops.update_where(dialect, TABLE, {"hits": 1}, (), {"url": "/"}, False, None),
-        ops.delete(dialect, TABLE, asked, False, None),
+        ops.update_where(dialect, TABLE, ({"hits": 1}, (), {"url": "/"}, False), None),
+        ops.delete(dialect, TABLE, (asked, False), None),
     ):
         assert isinstance(made, tuple)
 
@@ -126,7 +126,7 @@ def test_a_verb_of_one_statement_is_no_more_than_that(dialect: Dialect) -> None:
 def test_sql_is_written_once_for_a_shape_and_values_are_bound_each_time() -> None:
     def update(hits: Any, url: Any) -> Single:
         values, filters = {"hits": hits}, {"url": url}
-        return cast(Single, ops.update_where(SQLITE, TABLE, values, (), filters, False, None))
+        return cast(Single, ops.update_where(SQLITE, TABLE, (values, (), filters, False), None))
 
     def count(url: Any) -> Single:
         return cast(Single, ops.select_count(SQLITE, TABLE, Query(filters={"url": url}), None))
@@ -137,6 +137,28 @@ def test_sql_is_written_once_for_a_shape_and_values_are_bound_each_time() -> Non
     assert other[0].sql == 'UPDATE "Site" SET "hits" = ? WHERE "Site"."url" IS NULL'
     assert list(other[1]) == [3]
     assert count("/b")[0] is count("/c")[0] is not count(["/b", "/c"])[0]
+
+
+def test_an_update_is_told_from_the_one_before_by_its_names() -> None:
+    shapes: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"hits": 1}, {"url": "/"}),
+        ({"url": "/"}, {"hits": 1}),
+        ({"hits": 1}, {"site_id": 1}),
+        ({"hits": 1, "url": "/"}, {"site_id": 1}),
+        ({"hits": 1}, {"site_id": 1, "url": "/"}),
+    ]
+
+    def written(values: dict[str, Any], filters: dict[str, Any]) -> tuple[str, list[Any]]:
+        statement, params, _ = cast(
+            Single, ops.update_where(SQLITE, TABLE, (values, (), filters, False), None)
+        )
+        return statement.sql, list(params)
+
+    for values, filters in shapes * 2:
+        sets = ", ".join(f'"{name}" = ?' for name in values)
+        where = " AND ".join(f'"Site"."{name}" = ?' for name in filters)
+        wanted = f'UPDATE "Site" SET {sets} WHERE {where}', [*values.values(), *filters.values()]
+        assert written(values, filters) == wanted
 
 
 def test_update_and_delete_find_the_row_by_its_whole_key() -> None:
@@ -151,11 +173,11 @@ def test_update_and_delete_find_the_row_by_its_whole_key() -> None:
 
 def test_patch_writes_only_what_changes() -> None:
     site = Site(site_id=4, url="/", hits=1)
-    sql, values, _ = stepped(ops.patch(SQLITE, TABLE, site, {"hits": 2, "site_id": 9}, None), 1)
+    sql, values, _ = stepped(ops.patch(SQLITE, TABLE, (site, {"hits": 2, "site_id": 9}), None), 1)
     assert sql == ['UPDATE "Site" SET "hits" = ? WHERE "site_id" = ?']
     assert values == [[2, 4]]
     assert (site.site_id, site.hits) == (4, 2)
-    assert stepped(ops.patch(SQLITE, TABLE, site, {}, None))[0] == []
+    assert stepped(ops.patch(SQLITE, TABLE, (site, {}), None))[0] == []
 
 
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=lambda d: d.name)
@@ -191,8 +213,8 @@ def test_insert_many_takes_its_keys_first() -> None:
 def test_a_failing_write_takes_back_what_was_put_into_the_model() -> None:
     for op_of in (
         lambda site: ops.save(SQLITE, TABLE, site, None),
-        lambda site: ops.insert(SQLITE, TABLE, site, True, None),
-        lambda site: ops.upsert(SQLITE, TABLE, site, None, None, None),
+        lambda site: ops.insert_generated(SQLITE, TABLE, site, None),
+        lambda site: ops.upsert(SQLITE, TABLE, (site, None, None), None),
         lambda site: ops.insert_many(SQLITE, TABLE, [site], "raise", None),
     ):
         site = Site(url="/")
@@ -207,10 +229,10 @@ def test_a_failing_write_takes_back_what_was_put_into_the_model() -> None:
 @pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=lambda d: d.name)
 def test_mistakes_are_found_before_any_statement(dialect: Dialect) -> None:
     for made in (
-        lambda: ops.delete(dialect, TABLE, Query(), False, None),
-        lambda: ops.update_where(dialect, TABLE, {"hits": 1}, (), {}, False, None),
-        lambda: ops.update_where(dialect, TABLE, {"hist": 1}, (), {"url": "/"}, False, None),
-        lambda: ops.upsert(dialect, TABLE, Site(url="/"), ["hits"], None, None),
+        lambda: ops.delete(dialect, TABLE, (Query(), False), None),
+        lambda: ops.update_where(dialect, TABLE, ({"hits": 1}, (), {}, False), None),
+        lambda: ops.update_where(dialect, TABLE, ({"hist": 1}, (), {"url": "/"}, False), None),
+        lambda: ops.upsert(dialect, TABLE, (Site(url="/"), ["hits"], None), None),
         lambda: ops.get_or_create(dialect, TABLE, None, {"hits": 1}, None),
         lambda: ops.select(dialect, TABLE, Query(filters={"ulr": "/"}), None),
         lambda: ops.insert_many(dialect, TABLE, [], "replace", None),  # type: ignore[arg-type]  # on purpose

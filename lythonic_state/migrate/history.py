@@ -12,7 +12,7 @@ from pydantic import AwareDatetime
 from ..dialects import Dialect
 from ..model import DbModel
 from ..op import Op, as_op
-from ..ops import insert
+from ..ops import insert_generated
 from ..shape import TableShape, shape_of
 from ..table import PrimaryKey, table_of
 from . import HISTORY_TABLE
@@ -38,4 +38,4 @@ def history_shape(dialect: Dialect) -> TableShape:
 
 def record(dialect: Dialect, applied: AppliedMigration) -> Op[None]:
     """Keeps one applied plan."""
-    yield from as_op(insert(dialect, table_of(AppliedMigration), applied, True, None))
+    yield from as_op(insert_generated(dialect, table_of(AppliedMigration), applied, None))
