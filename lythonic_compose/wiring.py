@@ -5,7 +5,7 @@ Carries out what the plan has decided: looks values up and checks their types. I
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from .errors import DagError, UnknownName, WiringError, WrongKind, nearest
@@ -74,13 +74,22 @@ _OTHERS: Mapping[str, str] = {
 # --- what the caller gives ------------------------------------------------------------------
 
 
+def _as_argument(path: str, param: str) -> str:
+    return f'give {param}=… or source_inputs={{"{path}": {{"{param}": …}}}}'
+
+
 def inputs_of(
-    plan: Plan, given: Given, resources: Mapping[str, Any], needed: Mapping[str, NodePlan]
+    plan: Plan,
+    given: Given,
+    resources: Mapping[str, Any],
+    needed: Mapping[str, NodePlan],
+    *,
+    mend: Callable[[str, str], str] = _as_argument,
 ) -> dict[str, dict[str, Any]]:
     """What is given, sorted to the nodes that take it, once all that `needed` nodes need is.
 
     What is given for a node that runs a graph goes to that graph's source. The nodes in `needed`
-    are by path.
+    are by path. `mend` says how a missing input is given, by its path and parameter.
 
     Raises:
         UnknownName: a node or a parameter that is not there.
@@ -118,8 +127,7 @@ def inputs_of(
             ):
                 problems.append(
                     f"the input {binding.param!r} of {path} is missing "
-                    f"({shown(binding.arg.annotation)}); give {binding.param}=… or "
-                    f'source_inputs={{"{path}": {{"{binding.param}": …}}}}'
+                    f"({shown(binding.arg.annotation)}); {mend(path, binding.param)}"
                 )
     if problems:
         raise DagError(problems)

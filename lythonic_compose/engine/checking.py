@@ -105,11 +105,15 @@ def _of_trigger(engine: Engine, place: Place, trigger: TriggerConfig, dag: Any) 
     # what a poll gives is seen when it is there
     needed = plan.paths if trigger.poll_fn is None else {}
     try:
-        inputs_of(plan, trigger.payload, {}, needed)
+        inputs_of(plan, trigger.payload, {}, needed, mend=_in_the_payload)
         inputs_from(plan, trigger.payload)
     except DagError as error:
         for problem in error.problems:
             yield engine.config.told((*place, "payload"), problem)
+
+
+def _in_the_payload(path: str, param: str) -> str:
+    return f"give it in the payload: {{{path}: {{{param}: …}}}}"
 
 
 def _of_names(engine: Engine, namespace: Namespace) -> Iterator[str]:

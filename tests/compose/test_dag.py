@@ -237,6 +237,7 @@ def test_every_error_is_of_one_family_and_can_be_pickled() -> None:
     of_their_own: dict[str, ComposeError] = {
         "CodeChanged": errors.CodeChanged("4be1", ["fetch"]),
         "CacheRefreshPushback": errors.CacheRefreshPushback(0.5, "market"),
+        "InputsNotKept": errors.InputsNotKept("restart", [("fetch", "token")]),
     }
     for name in errors.__all__:
         kind = getattr(errors, name)

@@ -111,12 +111,13 @@ def restart(
     """
     with asked.engine(_progress(quiet)) as engine:
         old = run_meant(engine.provenance, run_id)
+        place = _place_of(old)
         if old.status == "completed":
             raise WrongRunState(
                 f"run {old.run_id} has completed; `lyth replay {old.run_id} --node LABEL` runs "
                 "nodes of it again, as a new run"
             )
-        runner = engine.runner_of(_place_of(old))
+        runner = engine.runner_of(place)
         given = _inputs(runner.dag.plan(), texts, json_file)
         result = runner.restart_sync(old.run_id, on_change, source_inputs=given)
         if (old.initiated_by or "").startswith("trigger:"):

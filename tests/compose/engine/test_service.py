@@ -28,8 +28,9 @@ from tests.compose.engine.conftest import Project
 from tests.processes import Python
 
 SERVES = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has its children ignore
 os.environ.update(dict(each.split("=", 1) for each in sys.argv[2:]))
 from lythonic_compose.engine import EngineConfig, serve
 sys.exit(serve(EngineConfig.load(data=Path(sys.argv[1]))))
@@ -119,8 +120,8 @@ def serving(project: Project) -> Iterator[Callable[..., Served]]:
     """Begins processes that serve one project, and waits until each is ready."""
     with ExitStack() as stack:
 
-        def begin(grace: float = 30.0, **options: Any) -> Served:
-            yaml = YAML.replace("GRACE", str(grace))
+        def begin(grace: float = 30.0, more: str = "", **options: Any) -> Served:
+            yaml = f"    {more}\n{YAML}".replace("GRACE", str(grace))
             served = Served(project({"lyth.yaml": yaml, "pipeline.py": PIPELINE}), stack, **options)
             served.hears("READY=1")
             return served
@@ -271,6 +272,30 @@ def running(top: Path, data: str) -> Python:
     )
     until((top / f"{data}.begun").exists)
     return other
+
+
+def test_without_recover_only_the_runs_of_triggers_go_on(
+    serving: Callable[..., Served],
+) -> None:
+    first = serving(more="recover: false")
+    fired = request(first.top, data="fired")
+    until((first.top / "fired.begun").exists)
+    first.process.kill()
+    assert first.ended() == -9
+    by_hand = abandoned_run(first.top, "later")
+    for data in ("fired", "later"):
+        (first.top / f"{data}.go").touch()
+
+    second = serving(more="recover: false")
+    until((second.top / "ended").exists)
+    assert stop(second.top, timeout=30) is True
+    assert second.ended() == 0
+    with DagProvenance(second.top / "dags.db") as provenance:
+        assert [run.run_id for run in provenance.get_abandoned_runs()] == [by_hand]
+        found = provenance.get_run(fired)
+    assert found is not None
+    assert found.status in ("completed", "paused")
+    assert by_hand not in second.log
 
 
 async def test_a_run_whose_process_goes_later_is_continued_later(

@@ -17,6 +17,7 @@ import pytest
 from lythonic_compose import DagProvenance, DagRun
 from lythonic_compose.dag_runner import new_run_id
 from lythonic_compose.engine import Engine, EngineConfig, hold
+from lythonic_compose.events import RunStatus
 from tests.processes import Python
 
 from .conftest import LYTH, Answer, Project
@@ -227,21 +228,101 @@ def test_a_replay_runs_nodes_again_as_a_new_run(texts: Project) -> None:
     assert statuses == {"read": "skipped", "sizes": "completed", "total": "completed"}
 
 
-def test_a_signal_pauses_a_run_which_a_restart_completes(texts: Project) -> None:
+@pytest.mark.parametrize(
+    ("words", "number", "before"),
+    [
+        (("run", "texts:slow"), signal.SIGINT, None),
+        (("run", "texts:slow"), signal.SIGTERM, None),
+        (("fire", "texts:slow"), signal.SIGINT, None),
+        (("fire", "texts:slow"), signal.SIGTERM, None),
+        (("restart", "last"), signal.SIGINT, "failed"),
+        (("restart", "last"), signal.SIGTERM, "failed"),
+        (("replay", "last", "--node", "wait", "--downstream"), signal.SIGINT, "completed"),
+        (("replay", "last", "--node", "wait", "--downstream"), signal.SIGTERM, "completed"),
+        (("recover",), signal.SIGINT, "running"),
+        (("recover",), signal.SIGTERM, "running"),
+    ],
+)
+def test_a_signal_pauses_what_a_command_runs_and_a_restart_completes_it(
+    texts: Project,
+    caplog: pytest.LogCaptureFixture,
+    words: tuple[str, ...],
+    number: int,
+    before: RunStatus | None,
+) -> None:
+    texts.write(CONFIGURATION.replace('MODULE:slow"', 'MODULE:slow", triggers: [{}]'), CODE)
+    if before is not None:
+        left_run(texts, "texts:slow", before)
+
     def interrupt() -> None:
         with history(texts) as store:
             until(lambda: any(run.nodes for run in store.get_active_runs()))
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
+        until(lambda: "the run pauses" in caplog.text)
         open_gate(texts)
 
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
-    paused = texts.lyth("run", "-q", "texts:slow")
+    paused = texts.lyth(*words, "-q")
     interrupting.join()
 
-    assert (paused.code, paused.lines[0].split()[2]) == (1, "paused")
+    assert (paused.code, "paused" in paused.lines[0]) == (1, True), paused
+    (run,) = texts.lyth("runs", "--json", "--limit", "1").json
+    assert run["status"] == "paused"
+    assert texts.lyth("runs", "--status", "running").lines == ["no runs"]
     restarted = texts.lyth("restart", "-q", "last")
     assert (restarted.code, restarted.lines[1]) == (0, 'after: "x"')
+
+
+def left_run(project: Project, nsref: str, status: RunStatus, number: int = 1) -> None:
+    """A run of which nothing was recorded but that it began, by a process that is gone."""
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    with history(project) as store, store.open() as conn:
+        DagRun(
+            run_id=f"{number}{new_run_id()[1:]}",
+            dag_nsref=nsref,
+            status=status,
+            started_at=long_ago + timedelta(seconds=number),
+            owner="boot:1:2:3:gone",
+            heartbeat_at=long_ago,
+        ).insert(conn)
+        conn.commit()
+
+
+def test_the_fire_of_a_run_learns_how_its_restart_ended(texts: Project) -> None:
+    texts.write(CONFIGURATION.replace('MODULE:flaky"', 'MODULE:flaky", triggers: [{}]'), CODE)
+    assert texts.lyth("fire", "-q", "texts:flaky").code == 1
+    (failed,) = texts.lyth("triggers", "fires", "--json").json
+    open_gate(texts)
+    assert texts.lyth("restart", "-q", "last").code == 0
+
+    (completed,) = texts.lyth("triggers", "fires", "--json").json
+    assert (failed["status"], failed["run_id"]) == ("failed", completed["run_id"])
+    assert (completed["status"], completed["reason"]) == ("completed", None)
+
+
+def test_a_run_that_has_completed_is_replayed_and_not_restarted(texts: Project) -> None:
+    texts.lyth("run", "-q", "texts:count", "-i", "text=a bb")
+
+    refused = texts.lyth("restart", "-q", "last")
+
+    run_id = texts.lyth("runs", "--json").json[0]["run_id"]
+    assert refused.code == 2
+    assert f"has completed; `lyth replay {run_id} --node LABEL`" in refused.err
+
+
+def test_what_a_fire_has_to_be_given_is_asked_for_as_an_option(texts: Project) -> None:
+    configuration = CONFIGURATION.replace('payload: {read: {text: "a b"}}}\n', "}\n", 1)
+    texts.write(configuration, CODE)
+
+    refused = texts.lyth("fire", "nightly")
+    checked = texts.lyth("check")
+
+    assert refused.code == 2
+    assert "the input 'text' of read is missing (str); give --input read.text=…" in refused.err
+    assert texts.lyth("triggers", "fires").lines == ["no fires"]
+    assert "give it in the payload: {read: {text: …}}" in checked.err
+    assert texts.lyth("fire", "-q", "nightly", "-i", "text=a b").code == 0
 
 
 def test_changed_code_is_refused_with_the_two_ways_to_go_on(texts: Project) -> None:
@@ -255,23 +336,14 @@ def test_changed_code_is_refused_with_the_two_ways_to_go_on(texts: Project) -> N
     rerun = texts.lyth("restart", "-q", "last", "--on-change", "rerun")
 
     assert refused.code == 2
-    assert "first completed then and changed since; --on-change rerun" in refused.err
+    assert "first completed then and changed since; `lyth restart " in refused.err
+    assert "--on-change rerun` runs them" in refused.err
     assert (rerun.code, rerun.lines[1]) == (0, 'second: "x!x!"')
 
 
 def test_recover_goes_on_with_what_was_abandoned_and_says_what_it_left(texts: Project) -> None:
-    long_ago = datetime.now(UTC) - timedelta(days=1)
-    with history(texts) as store, store.open() as conn:
-        for nsref, number in (("texts:flaky", 1), ("texts:gone", 2)):
-            DagRun(
-                run_id=f"{number}{new_run_id()[1:]}",
-                dag_nsref=nsref,
-                status="running",
-                started_at=long_ago + timedelta(seconds=number),
-                owner="boot:1:2:3:gone",
-                heartbeat_at=long_ago,
-            ).insert(conn)
-        conn.commit()
+    left_run(texts, "texts:flaky", "running", 1)
+    left_run(texts, "texts:gone", "running", 2)
     open_gate(texts)
 
     listed = texts.lyth("runs", "--status", "abandoned", "--json").json

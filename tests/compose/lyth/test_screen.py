@@ -31,6 +31,14 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Screen]]:
     os.close(leader)
 
 
+def until(last: str, leader: int) -> str:
+    """What is seen in a terminal up to there; it arrives in pieces."""
+    seen = ""
+    while last not in seen:
+        seen += os.read(leader, 65536).decode()
+    return seen
+
+
 def test_in_a_pipe_lines_are_plain_and_whole() -> None:
     file = io.StringIO()
     screen = Screen(file)
@@ -49,7 +57,7 @@ def test_in_a_terminal_they_are_coloured_and_nothing_in_them_is_markup(
 
     screen.show(LINES)
 
-    seen = os.read(leader, 65536).decode()
+    seen = until(":smile: 5\x1b[0m", leader)
     assert "\x1b[2mRUN\x1b[0m  STATUS" in seen
     assert "[bold]1[/bold]\x1b[32m  ✓ :smile: 5\x1b[0m" in seen
     assert (screen.is_terminal, screen.width, screen.height) == (True, 60, 4)
@@ -64,7 +72,7 @@ def test_what_is_shown_live_gives_its_place_back_and_fits_the_screen(
         update(live, [(Cell(f"line {number}"),) for number in range(9)], screen.height)
     screen.show([(Cell("the end"),)])
 
-    seen = os.read(leader, 65536).decode()
+    seen = until("the end", leader)
     assert [f"line {number}" in seen for number in range(4)] == [True, True, True, False]
     assert "\x1b[2K" in seen
     assert seen.rstrip().endswith("the end")

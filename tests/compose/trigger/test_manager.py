@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -554,6 +556,51 @@ async def test_what_a_stop_pauses_goes_on_with_the_next_manager(world: World) ->
         BEGIN + MINUTE,
     )
     assert len(world.gate.calls) == 1, "its first node had completed"
+
+
+async def test_what_a_signal_pauses_waits_for_a_restart_of_which_the_next_manager_learns(
+    world: World,
+) -> None:
+    async def begun_and_stopped() -> tuple[str, bool]:
+        manager = world.manager()
+        await manager.start()
+        await manager.stop()
+        (fire,) = world.fires()
+        return fire.status, fire.goes_on
+
+    manager = world.manager()
+    manager.activate("a:two", OFTEN)
+    world.gate.close()
+    firing = asyncio.create_task(manager._until_told(lambda: manager.fire("often")))
+    await until(lambda: world.gate.calls)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await until(manager._firing._stopping.is_set)
+    world.gate.open()
+    result = await firing
+    await manager.stop()
+
+    assert result.status == "paused"
+    assert await begun_and_stopped() == ("paused", False)
+    assert [run.status for run in world.runs()] == ["paused"]
+    await world.runner_of("a:two").restart(result.run_id)
+    assert await begun_and_stopped() == ("completed", False)
+
+
+async def test_a_signal_before_a_run_begins_is_the_end_of_its_fire(world: World) -> None:
+    manager = world.manager()
+
+    def told_meanwhile(nsref: str) -> DagRunner:
+        manager._firing.pause()
+        return world.runner_of(nsref)
+
+    manager._firing._runner_of = told_meanwhile
+    manager.activate("a:two", OFTEN)
+    with pytest.raises(TriggerError, match="the fire of 'often' came to nothing: it was told to"):
+        await manager._until_told(lambda: manager.fire("often"))
+    await manager.stop()
+
+    assert told(world.fires(), "status") == ["cancelled"]
+    assert world.runs() == []
 
 
 async def test_what_takes_too_long_is_broken_off_and_paused(world: World) -> None:
