@@ -1,23 +1,22 @@
-"""The command: `benchmarks/run`, or `benchmarks/run --help`."""
+"""The command: `benchmarks/run orm`, or `benchmarks/run orm --help`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import platform
 import shutil
-import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..machine import machine
+from ..page import PAGE, publish
+from ..turns import ROOT
 from . import report
-from .measure import ROOT, STARTUP, measure
+from .measure import STARTUP, measure
 from .server import databases
 from .workloads import WORKLOADS
 
@@ -30,9 +29,7 @@ PEERS = {
 }  # fmt: skip
 POSTGRES_BUDGETS = {"get": 1.2, "select": 1.2, "insert_bulk": 1.0}
 STORED = ROOT / "benchmarks" / "results" / "orm.json"
-PAGE = ROOT / "docs" / "benchmarks.md"
 CHARTS = {name: ROOT / "docs" / f"benchmarks-{name}.svg" for name in PEERS}
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def main() -> None:
@@ -57,7 +54,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="benchmarks/run orm", description=__doc__)
     names = [*(workload.name for workload in WORKLOADS), *STARTUP]
     peers = sorted({peer.strip("_") for part in PEERS.values() for peer in part})
     parser.add_argument("--databases", nargs="+", choices=PEERS, default=list(PEERS))
@@ -76,7 +73,7 @@ def _options() -> argparse.Namespace:
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
     started, load = time.monotonic(), os.getloadavg()[0]
     result: dict[str, Any] = {
-        "machine": _machine(),
+        "machine": machine(),
         "settings": {
             "repetitions": options.repetitions,
             "scale": options.scale,
@@ -137,36 +134,9 @@ def _progress(database: str) -> Any:
     return say
 
 
-def _machine() -> dict[str, Any]:
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].partition(":")[2].strip() if names else processor
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str:
-    """What is measured, where this is a clone; `-dirty` where it is not what was committed."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "no known commit"
-
-
 def _publish(result: dict[str, Any]) -> None:
-    """Replaces the figures of the page, between its two marks, and the charts."""
-    text = PAGE.read_text()
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    PAGE.write_text(f"{head}{BEGIN}\n\n{report.markdown(result)}\n\n{END}{tail}")
+    """Replaces the figures of the page, and the charts."""
+    publish("orm", report.markdown(result))
     for database in result["databases"]:
         CHARTS[database].write_text(report.chart(result, database))
     print(f"{PAGE.relative_to(ROOT)} and its charts written")

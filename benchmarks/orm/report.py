@@ -5,11 +5,12 @@ Everything here comes from the stored JSON, so that a page can be made again wit
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
-from xml.sax.saxutils import escape
+
+from .. import page
+from ..machine import sentence
 
 OURS = "lythonic_state_"
 BASELINE = {"sqlite": "handwritten", "postgres": "psycopg_"}
@@ -33,7 +34,8 @@ def is_met(entry: Result, database: str, clock: str = "wall") -> bool | None:
     found = ratio(entry, OURS, database, clock)
     if entry["budget"] is None or found is None:
         return None
-    return found <= entry["budget"] + 0.005  # as it is printed, with two digits
+    met: bool = found <= entry["budget"] + 0.005  # as it is printed, with two digits
+    return met
 
 
 def rows(result: Result, database: str, clock: str = "wall") -> tuple[list[str], list[list[str]]]:
@@ -45,9 +47,9 @@ def rows(result: Result, database: str, clock: str = "wall") -> tuple[list[str],
     head += [part["peers"][peer]["title"] for peer in peers]
     lines = []
     for entry in part["workloads"]:
-        line = [entry["title"], _number(entry["budget"]), _absolute(entry, base, clock)]
+        line = [entry["title"], page.number(entry["budget"]), _absolute(entry, base, clock)]
         for peer in peers:
-            text = _number(ratio(entry, peer, database, clock))
+            text = page.number(ratio(entry, peer, database, clock))
             if "error" in entry["samples"].get(peer, {}):
                 text = "failed"
             if peer == OURS and is_met(entry, database, clock) is not None:
@@ -60,16 +62,11 @@ def rows(result: Result, database: str, clock: str = "wall") -> tuple[list[str],
 def table(result: Result, database: str, clock: str = "wall") -> str:
     """For a terminal."""
     head, lines = rows(result, database, clock)
-    widths = [max(len(line[at]) for line in [head, *lines]) for at in range(len(head))]
-    out = [
+    title = (
         f"{TITLES[database]}: ratios of medians ({clock} time) to the hand-written code, "
         "which is in µs per row (ms, MB where said)"
-    ]
-    for line in [head, ["-" * width for width in widths], *lines]:
-        first, *others = zip(line, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
-        out.append("  ".join(cells))
-    return "\n".join(out)
+    )
+    return page.terminal(title, head, lines)
 
 
 def failures(result: Result) -> list[str]:
@@ -84,12 +81,6 @@ def failures(result: Result) -> list[str]:
 
 def _rank(peer: str) -> tuple[int, str]:
     return (0 if peer == OURS else 1 if peer == "tuples" else 2, peer)
-
-
-def _number(found: float | None) -> str:
-    if found is None:
-        return "–"
-    return f"{found:.2f}" if found < 10 else f"{found:.0f}"
 
 
 def _absolute(entry: Result, peer: str, clock: str) -> str:
@@ -108,19 +99,7 @@ def _absolute(entry: Result, peer: str, clock: str) -> str:
 
 def markdown(result: Result) -> str:
     """The part of docs/benchmarks.md that is made of figures."""
-    machine = result["machine"]
-    settings = result["settings"]
-    out = [
-        f"Measured on {machine['date']}: {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['system']}, Python {machine['python']}, SQLite {machine['sqlite']}, "
-        f"lythonic_state at {machine['commit']}; "
-        f"{settings['repetitions']} repetitions, {settings['scale']:g} times the rows. "
-        f"The load average was {machine['load_before']:.1f} before and "
-        f"{machine['load_after']:.1f} after the run, whose own is about 1.",
-        "",
-    ]
-    if settings["remark"]:
-        out += [f"**{settings['remark']}**", ""]
+    out = sentence(dict(result), "lythonic_state", "rows")
     for database in result["databases"]:
         out += [f"### {TITLES[database]}", ""]
         out += ["Wall time, which counts:", "", *_markdown_table(result, database, "wall"), ""]
@@ -129,9 +108,7 @@ def markdown(result: Result) -> str:
     out += ["### Versions and what is not like for like", ""]
     for database, part in result["databases"].items():
         for about in part["peers"].values():
-            versions = ", ".join(f"{name} {text}" for name, text in about["versions"].items())
-            tail = f": {about['note']}" if about["note"] else ""
-            out.append(f"- {TITLES[database]}, {about['title']} ({versions or 'stdlib'}){tail}.")
+            out.append(f"- {TITLES[database]}, {page.versions(about)}")
     wrong = failures(result)
     if wrong:
         out += ["", "What failed, and has no time:", "", *(f"- {line}" for line in wrong)]
@@ -140,19 +117,14 @@ def markdown(result: Result) -> str:
 
 def _markdown_table(result: Result, database: str, clock: str) -> list[str]:
     head, lines = rows(result, database, clock)
-    bold = [[f"**{cell}**" if at == 3 else cell for at, cell in enumerate(line)] for line in lines]
-    return [
-        "| " + " | ".join(head) + " |",
-        "|---|" + "---:|" * (len(head) - 1),
-        *("| " + " | ".join(line) + " |" for line in bold),
-    ]
+    return page.markdown(head, lines, 3)
 
 
 # --- the chart -------------------------------------------------------------------------------
 
 COLOURS = {
-    OURS: "#d6336c",
-    "tuples": "#868e96",
+    OURS: page.OURS,
+    "tuples": page.FLOOR,
     "sqlmodel_": "#1971c2",
     "sqlalchemy_": "#4dabf7",
     "peewee_": "#2f9e44",
@@ -160,69 +132,22 @@ COLOURS = {
     "tortoise_": "#e8590c",
     "django_": "#087f5b",
 }
-LEFT, WIDTH, LINE, TOP = 290, 620, 26, 64
 
 
 def chart(result: Result, database: str = "sqlite") -> str:
     """A line per workload, a dot per peer, to the left of 1 what is faster than by hand."""
     part = result["databases"][database]
-    peers = sorted((p for p in part["peers"] if p != BASELINE[database]), key=_rank)
-    entries = part["workloads"]
-    found = {
-        (entry["name"], peer): ratio(entry, peer, database) for entry in entries for peer in peers
-    }
-    numbers = [number for number in found.values() if number]
-    low, high = min(numbers, default=0.5) * 0.9, max(numbers, default=2) * 1.1
-
-    def x(number: float) -> float:
-        return LEFT + WIDTH * math.log(number / low) / math.log(high / low)
-
-    height = TOP + LINE * len(entries) + 16
-    full = LEFT + WIDTH + 30
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {full} {height}" width="{full}" '
-        f'height="{height}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{full}" height="{height}" fill="#ffffff"/>',
-        f'<text x="12" y="20" font-size="14" fill="#212529">{TITLES[database]}: time as a ratio '
-        "to hand-written code (1), logarithmic; a bar is the budget</text>",
-    ]
-    at = 12.0
-    for peer in peers:
-        title = part["peers"][peer]["title"]
-        out.append(f'<circle cx="{at + 5:.0f}" cy="38" r="5" fill="{_colour(peer)}"/>')
-        out.append(f'<text x="{at + 14:.0f}" y="42" fill="#212529">{escape(title)}</text>')
-        at += 30 + 6.9 * len(title)
-    bottom = height - 14
-    for tick in _ticks(low, high):
-        colour = "#212529" if tick == 1 else "#dee2e6"
-        out.append(f'<path d="M{x(tick):.1f} {TOP - 6}V{bottom}" stroke="{colour}"/>')
-        out.append(
-            f'<text x="{x(tick):.1f}" y="{height - 3}" font-size="10" text-anchor="middle" '
-            f'fill="#495057">{tick:g}</text>'
-        )
-    for line, entry in enumerate(entries):
-        y = TOP + LINE * line + 8
-        out.append(f'<text x="12" y="{y + 4}" fill="#212529">{escape(entry["title"])}</text>')
-        if entry["budget"]:
-            out.append(
-                f'<path d="M{x(entry["budget"]):.1f} {y - 9}v18" stroke="{COLOURS[OURS]}" '
-                'stroke-width="2"/>'
+    peers = sorted((peer for peer in part["peers"] if peer != BASELINE[database]), key=_rank)
+    return page.chart(
+        f"{TITLES[database]}: time as a ratio to hand-written code (1), logarithmic; "
+        "a bar is the budget",
+        {peer: (part["peers"][peer]["title"], COLOURS.get(peer, "#495057")) for peer in peers},
+        [
+            (
+                entry["title"],
+                entry["budget"],
+                {peer: ratio(entry, peer, database) for peer in peers},
             )
-        for peer in reversed(peers):  # ours is drawn last, on top
-            number = found[entry["name"], peer]
-            if number:
-                out.append(
-                    f'<circle cx="{x(number):.1f}" cy="{y}" r="{6 if peer == OURS else 4}" '
-                    f'fill="{_colour(peer)}" fill-opacity="0.85"><title>'
-                    f"{escape(part['peers'][peer]['title'])} {_number(number)}</title></circle>"
-                )
-    return "\n".join([*out, "</svg>", ""])
-
-
-def _colour(peer: str) -> str:
-    return COLOURS.get(peer, "#495057")
-
-
-def _ticks(low: float, high: float) -> Sequence[float]:
-    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]
-    return [tick for tick in ticks if low <= tick <= high]
+            for entry in part["workloads"]
+        ],
+    )

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+from ..clock import peak_megabytes
 from . import data  # what every adapter imports is not the library's cost
 from . import peer as _peer  # noqa: F401  # and so is this
 
@@ -66,15 +67,6 @@ def _waiting() -> Any:
         return runner.run(result)
 
     return wait
-
-
-def peak_megabytes() -> float:
-    """The most memory that this program had, without what it was forked from."""
-    with open("/proc/self/status") as status:  # noqa: PTH123  # pathlib would count as memory
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    raise SystemExit("this system does not say what its processes' memory was at most")
 
 
 if __name__ == "__main__":

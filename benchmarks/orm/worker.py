@@ -12,27 +12,16 @@ import importlib
 import inspect
 import json
 import sys
-import time
 import traceback
 from collections.abc import Coroutine
 from importlib.metadata import version
 from typing import Any
 
+from ..clock import Clock, Spent
 from .data import people
 from .peer import Peer
 from .target import committed, empty
 from .workloads import BY_NAME, Workload, WrongResult, content
-
-Spent = tuple[float, float]  # seconds on the wall, seconds of all threads on a CPU
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.cpu, self.wall = time.process_time(), time.perf_counter()
-
-    def stop(self) -> Spent:
-        wall, cpu = time.perf_counter(), time.process_time()
-        return wall - self.wall, cpu - self.cpu
 
 
 class Worker:

@@ -1,0 +1,1 @@
+"""The pipeline half: nodes that do nothing, what is kept of them, and caches, beside others."""

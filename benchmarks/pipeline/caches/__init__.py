@@ -1,0 +1,1 @@
+"""One file per cache that is measured, and nothing else."""

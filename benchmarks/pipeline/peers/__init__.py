@@ -1,0 +1,1 @@
+"""One file per pipeline library that is measured, and nothing else."""
