@@ -706,6 +706,7 @@ def dags(draw: st.DrawFn) -> Dag:
     return built(shape, labels(), edges())
 
 
+@pytest.mark.no_cover
 @given(dags(), st.one_of(st.none(), st.integers(1, 200)))
 @settings(max_examples=60)
 def test_any_graph_is_shown_with_all_of_its_labels(dag: Dag, width: int | None) -> None:

@@ -228,6 +228,7 @@ def test_the_file_opens_with_sqlite3(database: Path) -> None:
         plain.close()
 
 
+@pytest.mark.no_cover
 def test_every_requirement_of_this_environment_can_be_read() -> None:
     by_name = {found["name"]: found for found in steps.installed()}
 
