@@ -176,7 +176,8 @@ def stopper(conn: Any, statement: Statement) -> Callable[[], Awaitable[None]] | 
     """What asks the server to give up a statement that may not be interrupted, since psycopg
     would leave a pipeline with results that nobody has collected."""
     before = (*_own_begin(conn, statement), *statement.before)
-    return partial(_stop, conn) if _is_pipelined(conn, before, statement.after) else None
+    is_pipelined = statement.fetch == "many" or _is_pipelined(conn, before, statement.after)
+    return partial(_stop, conn) if is_pipelined else None
 
 
 async def _stop(conn: psycopg.AsyncConnection[Any]) -> None:
