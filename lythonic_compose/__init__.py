@@ -1,79 +1,16 @@
 """Steps wired into a graph, run, and recorded as typed rows.
 
 A function is a node; what flows between nodes is typed; what a run did is kept as models of
-`lythonic_state`. This is the door: it re-exports the rooms and holds no code of its own. What not
-every program uses (the store with its tables, caches, a display of progress) is imported when its
-name is first asked for.
+`lythonic_state`. This is the door: it re-exports the rooms and holds no code of its own. A room is
+imported when a name of it is first asked for, so that a program pays for what it does.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._inline import inline
-from .composite import Failed
-from .config import NsCacheConfig, NsFragmentConfig, NsNodeConfig, TriggerConfig
-from .context import DagContext, Secret, initiated_by
-from .dag import Dag
-from .dag_runner import DagRunner, DagRunResult
-from .errors import (
-    CacheError,
-    CacheRefreshPushback,
-    CacheRefreshSuppressed,
-    CodeChanged,
-    ComposeError,
-    ConfigError,
-    DagError,
-    DagPause,
-    EngineRunning,
-    ImportFailed,
-    InputsNotKept,
-    LineageError,
-    MissingObject,
-    NamespaceError,
-    NoSuchLeaf,
-    NotRegistered,
-    OutputError,
-    OutputsChanged,
-    RunError,
-    RunFailed,
-    RunNotFound,
-    RunTakenOver,
-    TriggerError,
-    UnknownCacheKey,
-    UnknownName,
-    UnknownTrigger,
-    WiringError,
-    WrongKind,
-    WrongRunState,
-)
-from .events import (
-    AttemptFailed,
-    Event,
-    Listener,
-    NodeCompleted,
-    NodeExpanded,
-    NodeFailed,
-    NodesEnded,
-    NodeSkipped,
-    NodeStarted,
-    Place,
-    RunFinished,
-    RunResumed,
-    RunStarted,
-)
-from .graph import DagNode
-from .log_context import LogContext
-from .marks import dag_factory, mount_required, mountable, nsnode, require_cache
-from .outputs.rows import Rows
-from .plan import Input, Plan
-from .refs import GlobalRef, NsRef
-from .registry import Namespace, NamespaceFragment, NamespaceNode, how_to_mount
-from .retry import Retry
-from .signature import Method
-from .values import json_default, safe_json_dumps
-
 if TYPE_CHECKING:
+    from ._inline import inline
     from .cached import (
         Cached,
         CacheProhibitDirectCall,
@@ -81,6 +18,15 @@ if TYPE_CHECKING:
         cached,
         register_cached_callable,
     )
+    from .composite import Failed
+    from .config import (
+        NsCacheConfig,
+        NsFragmentConfig,
+        NsNodeConfig,
+        TriggerConfig,
+    )
+    from .context import DagContext, Secret, initiated_by
+    from .dag import Dag
     from .dag_provenance import (
         DagProvenance,
         DagRun,
@@ -104,7 +50,60 @@ if TYPE_CHECKING:
         RunIO,
         StoreMeta,
     )
-    from .engine import Engine, EngineConfig, LogConfig, StorageConfig
+    from .dag_runner import DagRunner, DagRunResult
+    from .engine import (
+        Engine,
+        EngineConfig,
+        LogConfig,
+        StorageConfig,
+    )
+    from .errors import (
+        CacheError,
+        CacheRefreshPushback,
+        CacheRefreshSuppressed,
+        CodeChanged,
+        ComposeError,
+        ConfigError,
+        DagError,
+        DagPause,
+        EngineRunning,
+        ImportFailed,
+        InputsNotKept,
+        LineageError,
+        MissingObject,
+        NamespaceError,
+        NoSuchLeaf,
+        NotRegistered,
+        OutputError,
+        OutputsChanged,
+        RunError,
+        RunFailed,
+        RunNotFound,
+        RunTakenOver,
+        TriggerError,
+        UnknownCacheKey,
+        UnknownName,
+        UnknownTrigger,
+        WiringError,
+        WrongKind,
+        WrongRunState,
+    )
+    from .events import (
+        AttemptFailed,
+        Event,
+        Listener,
+        NodeCompleted,
+        NodeExpanded,
+        NodeFailed,
+        NodesEnded,
+        NodeSkipped,
+        NodeStarted,
+        Place,
+        RunFinished,
+        RunResumed,
+        RunStarted,
+    )
+    from .graph import DagNode
     from .linear import (
         HistoryEntry,
         MemoryUse,
@@ -116,8 +115,32 @@ if TYPE_CHECKING:
         PlannedNode,
         create_named_partial_function,
     )
+    from .log_context import LogContext
+    from .marks import (
+        dag_factory,
+        mount_required,
+        mountable,
+        nsnode,
+        require_cache,
+    )
+    from .outputs.rows import Rows
+    from .plan import Input, Plan
     from .progress import ProgressDisplay, live_progress
-    from .trigger import TriggerFire, TriggerManager, TriggerState, TriggerStore
+    from .refs import GlobalRef, NsRef
+    from .registry import (
+        Namespace,
+        NamespaceFragment,
+        NamespaceNode,
+    )
+    from .retry import Retry
+    from .signature import Method
+    from .trigger import (
+        TriggerFire,
+        TriggerManager,
+        TriggerState,
+        TriggerStore,
+    )
+    from .values import json_default, safe_json_dumps
     from .viz import (
         draw_ascii_pipeline,
         draw_mermaid_pipeline,
@@ -250,7 +273,92 @@ __all__ = [
     "safe_json_dumps",
 ]
 
-_LATER = {
+_ROOM = {
+    "inline": "_inline",
+    "CacheProhibitDirectCall": "cached",
+    "CacheStats": "cached",
+    "Cached": "cached",
+    "cached": "cached",
+    "register_cached_callable": "cached",
+    "Failed": "composite",
+    "NsCacheConfig": "config",
+    "NsFragmentConfig": "config",
+    "NsNodeConfig": "config",
+    "TriggerConfig": "config",
+    "DagContext": "context",
+    "Secret": "context",
+    "initiated_by": "context",
+    "Dag": "dag",
+    "DagProvenance": "dag_provenance",
+    "DagRun": "dag_provenance",
+    "EdgeTraversal": "dag_provenance",
+    "Explanation": "dag_provenance",
+    "GraphSnapshot": "dag_provenance",
+    "LeftRun": "dag_provenance",
+    "LineageInput": "dag_provenance",
+    "LineageStep": "dag_provenance",
+    "NodeAttempt": "dag_provenance",
+    "NodeExecution": "dag_provenance",
+    "NodeIO": "dag_provenance",
+    "NullProvenance": "dag_provenance",
+    "Payload": "dag_provenance",
+    "PayloadRows": "dag_provenance",
+    "Pruned": "dag_provenance",
+    "Recovery": "dag_provenance",
+    "RowKey": "dag_provenance",
+    "RowList": "dag_provenance",
+    "RowOrigin": "dag_provenance",
+    "RunIO": "dag_provenance",
+    "StoreMeta": "dag_provenance",
+    "DagRunResult": "dag_runner",
+    "DagRunner": "dag_runner",
+    "Engine": "engine",
+    "EngineConfig": "engine",
+    "LogConfig": "engine",
+    "StorageConfig": "engine",
+    "CacheError": "errors",
+    "CacheRefreshPushback": "errors",
+    "CacheRefreshSuppressed": "errors",
+    "CodeChanged": "errors",
+    "ComposeError": "errors",
+    "ConfigError": "errors",
+    "DagError": "errors",
+    "DagPause": "errors",
+    "EngineRunning": "errors",
+    "ImportFailed": "errors",
+    "InputsNotKept": "errors",
+    "LineageError": "errors",
+    "MissingObject": "errors",
+    "NamespaceError": "errors",
+    "NoSuchLeaf": "errors",
+    "NotRegistered": "errors",
+    "OutputError": "errors",
+    "OutputsChanged": "errors",
+    "RunError": "errors",
+    "RunFailed": "errors",
+    "RunNotFound": "errors",
+    "RunTakenOver": "errors",
+    "TriggerError": "errors",
+    "UnknownCacheKey": "errors",
+    "UnknownName": "errors",
+    "UnknownTrigger": "errors",
+    "WiringError": "errors",
+    "WrongKind": "errors",
+    "WrongRunState": "errors",
+    "AttemptFailed": "events",
+    "Event": "events",
+    "Listener": "events",
+    "NodeCompleted": "events",
+    "NodeExpanded": "events",
+    "NodeFailed": "events",
+    "NodeSkipped": "events",
+    "NodeStarted": "events",
+    "NodesEnded": "events",
+    "Place": "events",
+    "RunFinished": "events",
+    "RunResumed": "events",
+    "RunStarted": "events",
+    "DagNode": "graph",
     "HistoryEntry": "linear",
     "MemoryUse": "linear",
     "Node": "linear",
@@ -260,59 +368,45 @@ _LATER = {
     "PipelineResult": "linear",
     "PlannedNode": "linear",
     "create_named_partial_function": "linear",
-    "draw_ascii_pipeline": "viz",
-    "draw_mermaid_pipeline": "viz",
-    "plot_pipeline": "viz",
-    "plot_pipeline_graph": "viz",
-    "CacheProhibitDirectCall": "cached",
-    "CacheStats": "cached",
-    "Cached": "cached",
-    "DagProvenance": "dag_provenance",
-    "DagRun": "dag_provenance",
-    "EdgeTraversal": "dag_provenance",
-    "Engine": "engine",
-    "EngineConfig": "engine",
-    "GraphSnapshot": "dag_provenance",
-    "LeftRun": "dag_provenance",
-    "LogConfig": "engine",
-    "NodeAttempt": "dag_provenance",
-    "NodeExecution": "dag_provenance",
-    "NodeIO": "dag_provenance",
-    "NullProvenance": "dag_provenance",
-    "Payload": "dag_provenance",
+    "LogContext": "log_context",
+    "dag_factory": "marks",
+    "mount_required": "marks",
+    "mountable": "marks",
+    "nsnode": "marks",
+    "require_cache": "marks",
+    "Rows": "outputs.rows",
+    "Input": "plan",
+    "Plan": "plan",
     "ProgressDisplay": "progress",
-    "Pruned": "dag_provenance",
-    "Recovery": "dag_provenance",
-    "RowOrigin": "dag_provenance",
-    "RunIO": "dag_provenance",
-    "StorageConfig": "engine",
-    "StoreMeta": "dag_provenance",
+    "live_progress": "progress",
+    "GlobalRef": "refs",
+    "NsRef": "refs",
+    "Namespace": "registry",
+    "NamespaceFragment": "registry",
+    "NamespaceNode": "registry",
+    "Retry": "retry",
+    "Method": "signature",
     "TriggerFire": "trigger",
     "TriggerManager": "trigger",
     "TriggerState": "trigger",
     "TriggerStore": "trigger",
-    "cached": "cached",
-    "live_progress": "progress",
-    "register_cached_callable": "cached",
-    "Explanation": "dag_provenance",
-    "LineageInput": "dag_provenance",
-    "LineageStep": "dag_provenance",
-    "PayloadRows": "dag_provenance",
-    "RowKey": "dag_provenance",
-    "RowList": "dag_provenance",
+    "json_default": "values",
+    "safe_json_dumps": "values",
+    "draw_ascii_pipeline": "viz",
+    "draw_mermaid_pipeline": "viz",
+    "plot_pipeline": "viz",
+    "plot_pipeline_graph": "viz",
 }
-
-how_to_mount(NsCacheConfig, "lythonic_compose.cached:mount_cached")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _ROOM:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    room = import_module(f"{__name__}.{_LATER[name]}")
+    room = import_module(f"{__name__}.{_ROOM[name]}")
     # a room of the name itself can be called, and must not be hidden
-    value = globals()[name] = room if name == _LATER[name] else getattr(room, name)
+    value = globals()[name] = room if name == _ROOM[name] else getattr(room, name)
     return value
 
 

@@ -7,15 +7,17 @@ What follows from that for the run is not known here.
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from .call import in_executor, in_thread, to_the_end
+from lythonic_state.fields import frozen
+from lythonic_state.later import asyncio
+
+from .call import can_be_awaited, in_executor, in_thread, to_the_end
 from .errors import DagPause
 from .events import AttemptFailed, NodeCompleted, NodeFailed, NodeStarted, in_short
 from .gathering import Gathered, Gatherer, must_be_awaited
@@ -33,7 +35,7 @@ class Returned(NamedTuple):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Broke:
     """It has failed, and the node with it unless the event says when there is another attempt."""
 
@@ -42,13 +44,24 @@ class Broke:
     """The node that failed, where it is one inside."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PutOff:
     """The node waits for a restart."""
 
 
 End: TypeAlias = Returned | Broke | PutOff | None
 """How an attempt has ended; None where somebody else has said so."""
+
+
+@frozen
+class Unawaited:
+    """What a plain function handed out in a thread."""
+
+    value: Any
+
+
+Found: TypeAlias = End | DagPause | Unawaited
+"""What came of a visit to a thread; a pause and an awaitable are left to the loop."""
 
 
 class Fence:
@@ -111,29 +124,43 @@ class Attempt:
 
     # the call
 
-    async def call(self, function: Function, values: Mapping[str, Any]) -> End:
-        """Calls the function of the node with these arguments."""
-        target = function.target
-        positional, by_name = function.method.arguments(values)
-        if function.method.is_async or function.inline:
-            if self.tree.heard:
-                await self.teller.tell(self.started())
-            return await self._on_loop(lambda: target(*positional, **by_name))
-        if self.tree.executor is not None:
-            executor, traveller = self.tree.executor, function.traveller
-            await self.teller.tell(self.started())
-            return await self._on_loop(
-                lambda: in_executor(executor, traveller, positional, by_name)
-            )
-        return await self._in_thread(lambda: target(*positional, **by_name))
+    def call(
+        self,
+        function: Function,
+        values: dict[str, Any],
+        go_on: Callable[[Any], object] | None = None,
+    ) -> Coroutine[Any, Any, End]:
+        """Calls the function of the node with these arguments, where it belongs.
 
-    async def _on_loop(self, call: Callable[[], Any]) -> End:
+        A thread that has the node's value goes on with it (`go_on`).
+        """
+        positional, by_name = function.method.arguments(values)
+        if self.node.on_loop:
+            return self._on_loop(function.target, positional, by_name)
+        executor = self.tree.executor
+        if executor is not None:
+            travelling = executor, function.traveller, positional, by_name
+            return self._on_loop(in_executor, travelling, {})
+        return self._in_thread(partial(function.target, *positional, **by_name), go_on)
+
+    async def _on_loop(
+        self,
+        target: Callable[..., Any],
+        positional: tuple[Any, ...],
+        by_name: Mapping[str, Any],
+        *,
+        has_started: bool = False,
+    ) -> End:
         """Calls on the loop, and waits for an awaitable no longer than the node may take."""
+        if self.tree.heard and not has_started:
+            await self.teller.tell(self.started())
         try:
-            if self.node.timeout is None:
-                value = await self._value(call)
+            if self.node.timeout is not None:
+                value = await self._in_time(partial(target, *positional, **by_name))
             else:
-                value = await self._in_time(call)
+                value = target(*positional, **by_name)
+                if self._gatherer is not None or can_be_awaited(type(value)):
+                    value = await self._awaited(value)
         except DagPause:
             return self._asked_to_pause()
         except (KeyboardInterrupt, GeneratorExit):  # of whoever runs the loop, not the node's
@@ -150,9 +177,8 @@ class Attempt:
             return await to_the_end(in_thread(lambda: self._gathered(gathered)))
         return self.returned(value)
 
-    async def _value(self, call: Callable[[], Any]) -> Any:
-        value = call()
-        if isinstance(value, Awaitable):
+    async def _awaited(self, value: Any) -> Any:
+        if can_be_awaited(type(value)):
             value = await value
         if self._gatherer is None:
             return value
@@ -163,7 +189,7 @@ class Attempt:
         deadline = asyncio.timeout(self.node.timeout)
         try:
             async with deadline:
-                value = await self._value(call)
+                value = await self._awaited(call())
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -175,35 +201,44 @@ class Attempt:
             raise too_slow(self.node)
         return value
 
-    async def _in_thread(self, call: Callable[[], Any]) -> End:
+    async def _in_thread(
+        self, call: Callable[[], Any], go_on: Callable[[Any], object] | None = None
+    ) -> End:
         """Start and call in one visit to a thread, with what the listener does about them."""
+        has_started = False
+        if self.tree.heard and self.teller.chains > 1:  # others may start as well
+            await self.teller.share(self.started())
+            has_started = True
+
+        def visit() -> Found:
+            found = self.visit(call, has_started=has_started)
+            if go_on is not None and isinstance(found, Returned):
+                go_on(found.value)
+            return found
+
         limit = self.node.timeout
         if limit is None:
-            end = await in_thread(lambda: self._visit(call))
+            found = await in_thread(visit)
         else:
-            visiting = asyncio.ensure_future(in_thread(lambda: self._visit(call)))
+            visiting = asyncio.ensure_future(in_thread(visit))
             try:
                 await asyncio.wait([visiting], timeout=limit)
                 if not visiting.done() and await self.fence.take_from():
                     # the thread works on, and nobody hears of it
                     return await self.failed(too_slow(self.node), fenced=True)
-                end = await visiting
+                found = await visiting
             finally:
                 visiting.cancel()
-        if isinstance(end, DagPause):
-            return self._asked_to_pause()
-        if isinstance(end, _Unawaited):
-            awaitable = end.value
-            return await self._on_loop(lambda: awaitable)
-        return end
+        return await self.end_of(found)
 
-    def _visit(self, call: Callable[[], Any]) -> End | DagPause | _Unawaited:
-        """What is done in a thread; a pause and an awaitable are left to the loop."""
+    def visit(self, call: Callable[[], Any], *, has_started: bool = False) -> Found:
+        """What is done in a thread."""
         fence = self.fence
         with fence.lock:
             if fence.taken:  # cancelled while it waited for a thread
                 return None
-            self.teller.tell_and_wait(self.started())
+            if self.tree.heard and not has_started:
+                self.teller.tell_and_wait(self.started())
         try:
             value = call()
             if self._gatherer is not None and not must_be_awaited(value):
@@ -220,12 +255,21 @@ class Attempt:
             return Broke(event)
         if isinstance(value, Gathered):
             return self._gathered(value)
-        if isinstance(value, Awaitable) or self._gatherer is not None:
+        if self._gatherer is not None or can_be_awaited(type(value)):
             # a plain function that hands out a coroutine, or an async stream of rows
             if fence.taken and isinstance(value, Coroutine):
                 value.close()  # nobody will await it
-            return _Unawaited(value)
+            return Unawaited(value)
         return self.returned(value)
+
+    async def end_of(self, found: Found) -> End:
+        """How it ends after a visit to a thread."""
+        if isinstance(found, DagPause):
+            return self._asked_to_pause()
+        if isinstance(found, Unawaited):
+            awaitable = found.value
+            return await self._on_loop(lambda: awaitable, (), {}, has_started=True)
+        return found
 
     # how it ends
 
@@ -302,13 +346,6 @@ class Attempt:
         self.fence.again = True
         again_at = at + timedelta(seconds=pause)
         return AttemptFailed(self.run_id, at, node, error, self.number, again_at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unawaited:
-    """What a plain function handed out in a thread."""
-
-    value: Any
 
 
 def too_slow(node: NodePlan) -> TimeoutError:

@@ -7,16 +7,18 @@ which arguments, and what becomes of the result is not known here.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import contextvars
 import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
+
+from lythonic_state.later import asyncio
 
 from .errors import ComposeError, DagPause
 from .refs import GlobalRef
@@ -105,6 +107,14 @@ async def in_thread(function: Callable[[], T]) -> T:
     return await future
 
 
+def _can_be_awaited(kind: Any) -> bool:
+    return issubclass(kind, Awaitable)
+
+
+can_be_awaited: Callable[[Any], bool] = lru_cache(maxsize=256)(_can_be_awaited)
+"""Whether what is of this type can be awaited."""
+
+
 async def in_executor(
     executor: concurrent.futures.Executor,
     function: Callable[..., Any],
@@ -166,15 +176,6 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     asyncio.run(keep())
     return results[0]
-
-
-async def result_of(future: concurrent.futures.Future[T]) -> T:
-    """Awaits what is computed elsewhere; whoever is cancelled meanwhile leaves the others alone."""
-    loop = asyncio.get_running_loop()
-    there: asyncio.Future[None] = loop.create_future()
-    future.add_done_callback(lambda _: _tell(loop, _resolve, there, None))
-    await there
-    return future.result()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *args: Any) -> None:

@@ -13,11 +13,12 @@ import linecache
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
+
+from lythonic_state.fields import frozen
 
 ALGORITHM = 1
 """Part of every hash; grows with each change of what makes them."""
@@ -48,7 +49,7 @@ def code_hash(function: Callable[..., Any]) -> str:
 _hashes: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Code:
     """A function or a class, and the class whose `self` it gets."""
 

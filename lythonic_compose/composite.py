@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
+
+from lythonic_state.fields import frozen
 
 from .errors import WiringError, nearest
 from .fit import short
 from .plan import MapPlan, NodePlan, SubPlan, SwitchPlan
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """Stands in the results of `dag.map(…, on_error="collect")` for an element that failed.
 
@@ -31,7 +33,7 @@ class Failed:
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """One run inside a composite node: which graph, and what its source is given."""
 

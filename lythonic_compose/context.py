@@ -19,6 +19,8 @@ from typing import Annotated, Any, NewType, Protocol, Union, get_args, get_origi
 import pydantic
 from typing_extensions import TypeAliasType, dataclass_transform
 
+from lythonic_state.fields import frozen
+
 from ._inline import is_inline
 from .call import in_thread
 from .errors import DagError, WrongKind
@@ -216,7 +218,7 @@ def tenant_of(user_ctx: Any) -> str | None:
 # --- what is never kept ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Secret:
     """Marks a parameter whose value is never stored; a restart asks for it again.
 

@@ -9,8 +9,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from lythonic_state.later import Later
+
 from .dag_runner import DagRunner, DagRunResult
-from .drawing import ascii_drawing, dot, explanation, mermaid, views
 from .errors import NamespaceError
 from .graph import DagNode, Function, Graph, described_in
 from .plan import Input, Plan
@@ -18,7 +19,10 @@ from .planning import plan_of
 from .wiring import inputs_by_node
 
 if TYPE_CHECKING:
+    from . import drawing
     from .registry import Namespace
+else:  # what runs is seldom drawn
+    drawing = Later(__package__, "drawing")
 
 
 class Dag(Graph):
@@ -143,7 +147,7 @@ class Dag(Graph):
         Raises:
             DagError: the graph is wrong.
         """
-        return explanation(self.plan())
+        return drawing.explanation(self.plan())
 
     def draw(self, width: int | None = 80) -> str:
         """The graph as lines of text, upstreams above downstreams.
@@ -161,7 +165,7 @@ class Dag(Graph):
         Raises:
             DagError: the graph is wrong.
         """
-        return ascii_drawing(self.plan(), width)
+        return drawing.ascii_drawing(self.plan(), width)
 
     def to_mermaid(self) -> str:
         """The graph in the language of mermaid, with a box around what is inside a composite.
@@ -178,7 +182,7 @@ class Dag(Graph):
         Raises:
             DagError: the graph is wrong.
         """
-        return mermaid(self.plan())
+        return drawing.mermaid(self.plan())
 
     def to_dot(self) -> str:
         """The graph in the language of Graphviz, with a box around what is inside a composite.
@@ -189,13 +193,13 @@ class Dag(Graph):
         Raises:
             DagError: the graph is wrong.
         """
-        return dot(self.plan())
+        return drawing.dot(self.plan())
 
     def _repr_html_(self) -> str:
-        return views(self.plan)["text/html"]
+        return drawing.views(self.plan)["text/html"]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return views(self.plan)
+        return drawing.views(self.plan)
 
     # running it
 

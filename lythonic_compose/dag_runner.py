@@ -6,17 +6,17 @@ of `execution.py`.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import random
-import uuid
-from collections.abc import AsyncGenerator, Callable, Container, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, field
 from datetime import UTC, datetime
-from functools import cache
-from os import PathLike, fspath
+from os import PathLike, fspath, urandom
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from lythonic_state.fields import frozen
+from lythonic_state.later import asyncio
 
 from .call import cannot_travel, in_thread, run_to_result, to_the_end
 from .context import context_class, current_initiator, fields_of, tenant_of
@@ -68,22 +68,22 @@ __all__ = [
 
 T = TypeVar("T")
 
-THREADS_AT_ONCE = 32
-"""How many sync functions of one run are in threads at the same time."""
-
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 def new_run_id() -> str:
-    return str(uuid.uuid4())
+    # what str(uuid.uuid4()) is, in a third of the time: a map makes thousands of them
+    digits = urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 # --- results --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class DagRunResult:
     """How a run ended, with the real objects that its sinks returned, by label."""
 
@@ -557,14 +557,13 @@ class DagRunner:
             self.provenance,
             self._progress,
             None if most is None else asyncio.Semaphore(most),
-            asyncio.Semaphore(THREADS_AT_ONCE),
             self._executor,
             self._user_ctx,
             self._tenant,
             dag_nsref,
             scheduled_at,
             initiated_by,
-            cache(lambda: getattr(self.dag, "namespace", None)),
+            self.dag,
             pausing or Pausing(),
             memory,
             on_change,
@@ -614,13 +613,14 @@ class DagRunner:
     # a run
 
     async def _carried_out(self, run: Run) -> DagRunResult:
-        pausing, takes_rows = run.tree.pausing, self._outputs or self._keeper()
+        pausing, outputs = run.tree.pausing, self._outputs
         self._pausing.add(pausing)
         in_use = ExitStack()
         try:
-            if self._outputs is not None:
-                in_use.enter_context(self._outputs.in_use())
-            if run.plan.writing and takes_rows is not None:
+            if outputs is not None:
+                in_use.enter_context(outputs.in_use())
+            takes_rows = (outputs or run.tree.keeper) if run.plan.writing else None
+            if takes_rows is not None:
                 models = _models_written(run.plan)
                 await in_thread(lambda: takes_rows.expect_rows(models))
             if self._resources:
@@ -634,7 +634,7 @@ class DagRunner:
                 raise
         finally:
             self._pausing.discard(pausing)
-            if self._outputs is not None:  # to close a file may take a while
+            if outputs is not None:  # to close a file may take a while
                 await to_the_end(in_thread(in_use.close))
             if self._progress is not None:  # what it was to hear of stands in the loop's queue
                 await asyncio.sleep(0)
@@ -663,8 +663,10 @@ def _planned(dag: Any) -> Planned:
     return cast("Planned", found)
 
 
-def _not_below(plan: Plan, labels: Container[str]) -> dict[str, NodePlan]:
+def _not_below(plan: Plan, labels: Collection[str]) -> Mapping[str, NodePlan]:
     """All nodes by path, except those of these labels and what is inside them."""
+    if not labels:
+        return plan.paths
     return {path: node for path, node in plan.paths.items() if path.partition("/")[0] not in labels}
 
 

@@ -38,7 +38,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
 __all__ = [
@@ -271,6 +270,8 @@ class DagPause(ComposeError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint with the name that was probably meant, or the list of what there is."""
+    from difflib import get_close_matches  # only for who made a mistake
+
     names = sorted(set(known))
     close = get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

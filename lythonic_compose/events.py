@@ -7,9 +7,11 @@ serialised or decided here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from lythonic_state.fields import frozen
 
 from .plan import NodePlan, Plan
 
@@ -25,7 +27,7 @@ DONE: tuple[NodeStatus, ...] = ("completed", "skipped")
 """Of a node that has its output, and is not called again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a nested run stands: below which run and node, for which element and branch."""
 
@@ -37,7 +39,7 @@ class Place:
     """Which way a switch went."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunStarted:
     """A run begins; `inputs` are by the path of a node ("fetch", "pages/fetch") and parameter."""
 
@@ -63,7 +65,7 @@ class RunStarted:
     """The tick of a schedule that it stands for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunResumed:
     """A run that had not completed goes on; what is recorded of its completed nodes stays."""
 
@@ -97,7 +99,7 @@ class NodeStarted(NamedTuple):  # a tuple is made five times as fast as a frozen
     """Counts from 1 over the whole life of a run, restarts included."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptFailed:
     """A node's function raised or was too slow, and will be called again at `again_at`."""
 
@@ -123,7 +125,7 @@ class NodeCompleted(NamedTuple):
     """The rows that are saved already, in another database."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeSkipped:
     """A node was not called: an output of an earlier run is used again, or a value was given."""
 
@@ -137,7 +139,7 @@ class NodeSkipped:
     """Under which that run kept it, so that it need not be written again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeFailed:
     """A node's function raised, or a value could not go along an edge to it."""
 
@@ -148,7 +150,7 @@ class NodeFailed:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeExpanded:
     """A map knows how many elements it has."""
 
@@ -158,7 +160,7 @@ class NodeExpanded:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodesEnded:
     """These nodes will not run (upstream_failed), were not let to end (cancelled), or wait for a
     restart (pending)."""
@@ -169,7 +171,7 @@ class NodesEnded:
     status: Literal["upstream_failed", "cancelled", "pending"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunFinished:
     """A run has ended, or has paused; `outputs` are those of its sinks, by label."""
 

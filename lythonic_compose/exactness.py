@@ -12,18 +12,19 @@ import decimal
 import enum
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from lythonic_state.fields import frozen
+
 Column: TypeAlias = Sequence[Any]
 Schema: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surely:
     """Tells of a column of values whether all of them surely come back."""
 

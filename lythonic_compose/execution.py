@@ -9,14 +9,17 @@ listener's business. How a run is asked for is the business of `dag_runner.py`.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+import contextvars
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
-from .attempt import Attempt, Broke, End, Returned, cancelling
+from lythonic_state.later import asyncio
+
+from .attempt import Attempt, Broke, End, Found, PutOff, Returned
 from .call import in_thread, to_the_end
 from .composite import Part, parts, segment
-from .context import DagContext, context_class, fields_of
+from .context import DagContext
 from .events import (
     DONE,
     AttemptFailed,
@@ -47,6 +50,12 @@ NODES_IN_A_ROW = 20
 """After so many nodes of a chain, others on the loop have their turn."""
 
 
+class _Walk:
+    """A thread's way from node to node, for as long as the task that began it waits for it."""
+
+    is_over = False
+
+
 class Run:
     """One run of a plan; those inside its composite nodes are runs of the same tree."""
 
@@ -63,6 +72,7 @@ class Run:
         kept: Kept | None = None,
         old: OldRun | None = None,
         resuming: bool = False,
+        teller: Teller | None = None,
     ) -> None:
         self.tree = tree
         self.plan = plan
@@ -81,19 +91,23 @@ class Run:
         self.failed_node: str | None = None
         self.failed_path: str | None = None
         self.error: BaseException | None = None
-        self._schedule = Schedule(plan.upstreams if kept is None else _waited_for(plan, kept))
+        self._schedule = (
+            Schedule(plan.upstreams, plan.downstreams)
+            if kept is None
+            else Schedule(_waited_for(plan, kept))
+        )
         self._attempts: dict[str, Attempt] = {}
-        self._teller = Teller(tree)
+        self._nested_in = None if place is None else path
+        self._ahead: dict[str, tuple[Attempt, Found]] = {}
+        """What threads have come to by themselves, for the loop to catch up with."""
+        self._teller = Teller(tree) if teller is None else teller
         if resuming and old is not None:
-            self._teller.fence = old.fence + 1
+            self._teller.fences[run_id] = old.fence + 1
         self._tasks = 0
 
     def sink_outputs(self) -> dict[str, Any]:
-        return {
-            label: self.values[label]
-            for label, node in self.plan.nodes.items()
-            if node.is_sink and label in self.values
-        }
+        values = self.values
+        return {label: values[label] for label in self.plan.sinks if label in values}
 
     # from its beginning to its end
 
@@ -112,7 +126,9 @@ class Run:
                     self._begin_task(group, label)
             self.status = self._outcome()
             if self.tree.heard:
-                await self._teller.tell(self._finished())
+                finished = self._finished()
+                # other elements of a map may end as well
+                await (self._teller.share if self.place else self._teller.tell)(finished)
         except BaseException as error:
             # cancelled, or something broke that is not a node: the listener, for example
             cause = only(error)
@@ -211,7 +227,7 @@ class Run:
         left = [
             node
             for label, node in self.plan.nodes.items()
-            if label in self._teller.unkept
+            if (self.run_id, label) in self._teller.unkept
             or (self.statuses[label] in open_ and await self._close(label))
         ]
         status: Literal["pending", "cancelled"] = "pending" if paused else "cancelled"
@@ -246,39 +262,51 @@ class Run:
 
     def _begin_task(self, group: asyncio.TaskGroup, label: str) -> None:
         self._tasks += 1
+        self._teller.chains += 1
         group.create_task(self._nodes(group, label))
 
     async def _nodes(self, group: asyncio.TaskGroup, label: str) -> None:
-        await self._chain(group, label)
-        self._tasks -= 1
+        try:
+            await self._chain(group, label)
+        finally:
+            self._tasks -= 1
+            self._teller.chains -= 1
         if self._tasks:  # else the end of the run is told at once, and this with it
-            await self._teller.tell()
+            await self._teller.share()
 
     async def _chain(self, group: asyncio.TaskGroup, label: str) -> None:
         """A node, and then what it releases: the first in the same task, others beside it."""
         following: str | None = label
+        task = asyncio.current_task()
+        assert task is not None
         number = 0
         while following is not None:
             label, following = following, None
             number += 1
-            if cancelling():  # and the node before did not care
-                raise asyncio.CancelledError
             if number % NODES_IN_A_ROW == 0:
                 await asyncio.sleep(0)
-            if self.tree.pausing.begun:
-                return
-            await self._node(self.plan.nodes[label])
-            if self.statuses[label] == "completed":
+            ahead = self._ahead.pop(label, None) if self._ahead else None
+            if ahead is None:
+                if task.cancelling():  # and the node before did not care
+                    raise asyncio.CancelledError
+                if self.tree.pausing.begun:
+                    return
+            await self._node(self.plan.nodes[label], ahead)
+            status = self.statuses[label]
+            if status == "completed":
                 released = self._schedule.completed(label)
-                for other in released[1:]:
-                    self._begin_task(group, other)
-                following = released[0] if released else None
-            elif self.statuses[label] == "failed":
+                if released:
+                    following = released[0]
+                    for other in released[1:]:
+                        self._begin_task(group, other)
+            elif status == "failed":
                 await self._block(label)
 
-    async def _node(self, node: NodePlan) -> None:
-        """Calls a node until it has ended, or is to wait for a restart."""
-        tree = self.tree
+    async def _node(self, node: NodePlan, ahead: tuple[Attempt, Found] | None = None) -> None:
+        """Calls a node until it has ended, or is to wait for a restart.
+
+        What a thread has come to in the first attempt, ahead of the loop, is only noted.
+        """
         number = 0
         if self.resuming and self.old is not None and node.label in self.old.nodes:
             number = self.old.nodes[node.label].attempts
@@ -287,20 +315,38 @@ class Run:
         failures = 0
         while True:
             number += 1
-            again = await self._in_a_slot(node, number, failures)
+            if ahead is not None:
+                (attempt, found), ahead = ahead, None
+                end = await attempt.end_of(found)
+            else:
+                slots = self._slots_of(node)
+                end = await (
+                    self._attempt(node, number, failures)
+                    if slots is None
+                    else self._in_a_slot(slots, node, number, failures)
+                )
+            if isinstance(end, Returned):
+                self.statuses[node.label] = "completed"
+                self.values[node.label] = end.value
+                return
+            if isinstance(end, PutOff):
+                await self._put_off(node)
+                return
+            again = None if end is None else self._failed(node, end)
             if again is None:
                 return
             failures += 1
-            await tree.pausing.sleep(again)
-            if tree.pausing.begun:
+            pausing = self.tree.pausing
+            await pausing.sleep(again)
+            if pausing.begun:
                 await self._put_off(node)
                 return
 
     async def _take_over_outputs(self) -> None:
         """Keeps those from writing who had this run before."""
-        outputs = self.tree.outputs
+        outputs, fence = self.tree.outputs, self._teller.fences[self.run_id]
         if outputs is not None and any(node.writes for node in self.plan.nodes.values()):
-            await in_thread(lambda: outputs.take_over(self.run_id, self._teller.fence))
+            await in_thread(lambda: outputs.take_over(self.run_id, fence))
 
     async def _is_saved(self, node: NodePlan, number: int) -> bool:
         """Whether the last attempt had saved its rows when its process ended; then it completes."""
@@ -325,87 +371,142 @@ class Run:
         self.values[node.label] = value[0]
         return True
 
-    async def _in_a_slot(self, node: NodePlan, number: int, failures: int) -> float | None:
-        """Has a node attempted; the seconds until it is to be attempted again, if it is."""
+    def _slots_of(self, node: NodePlan) -> asyncio.Semaphore | None:
+        """What it must have one of while it runs; None if it needs none."""
         tree = self.tree
         if node.function is None:  # what runs inside takes the slots
-            return await self._attempt(node, number, failures)
-        slots = tree.slots
-        if slots is None:
-            if node.function.inline or node.function.method.is_async or tree.executor is not None:
-                return await self._attempt(node, number, failures)
-            slots = tree.threads
+            return None
+        if tree.slots is None and (node.on_loop or tree.executor is not None):
+            return None
+        return tree.threads if tree.slots is None else tree.slots
+
+    async def _in_a_slot(
+        self, slots: asyncio.Semaphore, node: NodePlan, number: int, failures: int
+    ) -> End:
+        tree = self.tree
         if slots.locked():  # it may take long until something else is told
             await self._teller.tell()
-        async with slots:
-            return await self._begin(node, number, failures)
-
-    async def _begin(self, node: NodePlan, number: int, failures: int) -> float | None:
-        if self.tree.pausing.begun:  # while it waited for its turn
-            if failures:
-                await self._put_off(node)
-            return None
-        return await self._attempt(node, number, failures)
+            tree.in_line += 1
+            try:
+                await slots.acquire()
+            finally:
+                tree.in_line -= 1
+        else:
+            await slots.acquire()
+        try:
+            if not tree.pausing.begun:  # while it waited for its turn
+                return await self._attempt(node, number, failures)
+        finally:
+            slots.release()
+        return PutOff() if failures else None
 
     # one attempt, and what comes of it
 
-    async def _attempt(self, node: NodePlan, number: int, failures: int) -> float | None:
-        tree = self.tree
-        label = node.label
-        self.statuses[label] = "running"
-        nested_in = None if self.place is None else self.path
-        given = self.given.get(label, {})
-        attempt = Attempt(self._teller, self.run_id, nested_in, node, number, failures, given)
-        self._attempts[label] = attempt
-        set_where(self.run_id, self.path, label)
+    def _attempt(self, node: NodePlan, number: int, failures: int) -> Coroutine[Any, Any, End]:
+        """Wires a node; what is to be awaited then is the attempt itself."""
+        self.statuses[node.label] = "running"
+        attempt = self._begun(node, number, failures)
         try:
-            context = self._context(node, number)
-            values = arguments(node, self.values, given, tree.resources, context)
+            values = self._wired(attempt)
             inside = [] if node.composite is None else parts(node, values)
         except Exception as error:  # noqa: BLE001 - a wrong value fails the node, whatever it is
-            end = await attempt.failed(error, again=False)
-        else:
-            if node.function is None:
-                end = await run_inside(attempt, values, inside, self._outcomes)
-            else:
-                end = await attempt.call(node.function, values)
-        return await self._note(node, end)
+            return attempt.failed(error, again=False)
+        if node.function is None:
+            return run_inside(attempt, values, inside, self._outcomes)
+        if self.kept is None and node.label in self.plan.followers:
+            return self._ahead_from(attempt, values)
+        return attempt.call(node.function, values)
 
-    def _context(self, node: NodePlan, number: int) -> DagContext | None:
-        for binding in node.bindings:
-            if binding.rule == "context":
-                kind = context_class(binding.arg.annotation)
-                assert kind is not None
-                tree = self.tree
-                own = fields_of(kind)
-                return kind(
-                    run_id=self.run_id,
-                    dag_nsref=tree.dag_nsref,
-                    node_label=node.label,
-                    attempt=number,
-                    user_ctx=tree.user_ctx,
-                    scheduled_at=tree.scheduled_at,
-                    namespace=tree.namespace(),
-                    **{name: tree.resources[name] for name in own if name in tree.resources},
-                )
-        return None
-
-    async def _note(self, node: NodePlan, end: End) -> float | None:
-        """Notes how an attempt has ended; the seconds until there is another one, if there is."""
+    def _begun(self, node: NodePlan, number: int, failures: int) -> Attempt:
         label = node.label
-        if isinstance(end, Returned):
+        given = self.given.get(label, {})
+        attempt = Attempt(self._teller, self.run_id, self._nested_in, node, number, failures, given)
+        self._attempts[label] = attempt
+        set_where(self.run_id, self.path, label)
+        return attempt
+
+    def _wired(self, attempt: Attempt) -> dict[str, Any]:
+        """The arguments of an attempt's function.
+
+        Raises:
+            WiringError: a value is not of the type that its edge declares.
+        """
+        node = attempt.node
+        context = None if node.context is None else self._context(node, attempt.number)
+        return arguments(node, self.values, attempt.given, self.tree.resources, context)
+
+    def _context(self, node: NodePlan, number: int) -> DagContext:
+        assert node.context is not None
+        kind, own = node.context
+        tree = self.tree
+        return kind(
+            run_id=self.run_id,
+            dag_nsref=tree.dag_nsref,
+            node_label=node.label,
+            attempt=number,
+            user_ctx=tree.user_ctx,
+            scheduled_at=tree.scheduled_at,
+            namespace=tree.namespace,
+            **{name: tree.resources[name] for name in own if name in tree.resources},
+        )
+
+    async def _ahead_from(self, attempt: Attempt, values: dict[str, Any]) -> End:
+        """Calls a node in a thread, which then goes on by itself: two hops less for each node."""
+        function, walk = attempt.node.function, _Walk()
+        assert function is not None
+        # the context as the task has it, and not as the node's function leaves it
+        go_on = partial(self._go_on, attempt.node, contextvars.copy_context(), walk)
+        try:
+            return await attempt.call(function, values, go_on)
+        except BaseException:
+            walk.is_over = True
+            raise
+
+    def _go_on(self, node: NodePlan, context: contextvars.Context, walk: _Walk, value: Any) -> None:
+        """In the thread that has a node's value: calls what follows it alone, node after node."""
+        label, followers = node.label, self.plan.followers
+        while label in followers:
+            self.values[label] = value
             self.statuses[label] = "completed"
-            self.values[label] = end.value
-        elif isinstance(end, Broke):
-            event = end.event
-            if isinstance(event, AttemptFailed):
-                return (event.again_at - event.at).total_seconds()
-            self.statuses[label] = "failed"
-            if self.failed_node is None:
-                self.failed_node, self.error = label, event.error
-                self.failed_path = end.path or label
-        elif end is not None:
-            await self._put_off(node)
+            node = followers[label]
+            ahead = context.copy().run(self._visited, node, walk)
+            if ahead is None:
+                return
+            label = node.label
+            self._ahead[label] = ahead
+            found = ahead[1]
+            if not isinstance(found, Returned):
+                return
+            value = found.value
+
+    def _visited(self, node: NodePlan, walk: _Walk) -> tuple[Attempt, Found] | None:
+        """What came of a node in a thread; None if it is for the loop to begin it."""
+        function, tree = node.function, self.tree
+        assert function is not None
+        if tree.in_line or tree.pausing.begun:  # others wait for this thread's slot
+            return None
+        attempt = self._begun(node, 1, 0)
+        try:
+            values = self._wired(attempt)
+        except Exception:  # noqa: BLE001 - the slower way says what is wrong
+            return None
+        # in this order: who ends what runs has said before that the walk is over
+        self.statuses[node.label] = "running"
+        if walk.is_over:
+            self.statuses[node.label] = "pending"
+            return None
+        positional, by_name = function.method.arguments(values)
+        return attempt, attempt.visit(partial(function.target, *positional, **by_name))
+
+    def _failed(self, node: NodePlan, end: Broke) -> float | None:
+        """Notes a failure; the seconds until there is another attempt, if there is."""
+        event = end.event
+        if isinstance(event, AttemptFailed):
+            return (event.again_at - event.at).total_seconds()
+        self.statuses[node.label] = "failed"
+        if self.failed_node is None:
+            self.failed_node, self.error = node.label, event.error
+            self.failed_path = end.path or node.label
         return None
 
     async def _put_off(self, node: NodePlan) -> None:
@@ -435,7 +536,11 @@ class Run:
         async def run_one(part: Part) -> Outcome:
             return await self._part(node, part, given, earlier.get(part.place))
 
-        return await side_by_side(node, inside, run_one, self.tree.pausing)
+        self._teller.chains -= 1  # this one has nothing to tell meanwhile
+        try:
+            return await side_by_side(node, inside, run_one, self.tree.pausing)
+        finally:
+            self._teller.chains += 1
 
     def _row_source(self) -> RowSource | None:
         outputs = self.tree.outputs
@@ -484,6 +589,7 @@ class Run:
             kept=kept,
             old=old,
             resuming=old is not None,
+            teller=self._teller,
         )
         await child.execute()
         if child.status == "failed":

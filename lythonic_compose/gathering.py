@@ -6,12 +6,10 @@ disk. Which values are rows is decided in `outputs`, when they are saved by whoe
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Callable,
     Generator,
     Iterable,
@@ -20,7 +18,9 @@ from collections.abc import (
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .call import in_thread
+from lythonic_state.later import asyncio
+
+from .call import can_be_awaited, in_thread
 from .outputs.declared import Writes, is_model
 from .outputs.rows import Rows, RowSource
 
@@ -114,7 +114,7 @@ class Gatherer:
         if self._is_other(first):
             return _untouched(value, first, stream)
         self._add(first)
-        while self._some(stream):  # noqa: ASYNC110 - others have their turn
+        while self._some(stream):  # others have their turn
             await asyncio.sleep(0)
         return self._whole()
 
@@ -189,7 +189,7 @@ class Gatherer:
 
 def must_be_awaited(value: Any) -> bool:
     """Whether it can only go on where a loop is."""
-    return isinstance(value, Awaitable) or (
+    return can_be_awaited(type(value)) or (
         isinstance(value, AsyncIterable) and not isinstance(value, Iterable)
     )
 

@@ -6,9 +6,10 @@ Describing only: nothing is checked beyond one call, planned or run here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, overload
+
+from lythonic_state.fields import frozen
 
 from ._inline import is_inline
 from .errors import DagError, UnknownName, WrongKind, nearest
@@ -23,7 +24,7 @@ OnError: TypeAlias = Literal["fail", "skip", "collect"]
 # --- what a node does -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """Calls a function."""
 
@@ -40,21 +41,21 @@ class Function:
         return target.callable if isinstance(target, NamespaceNode) else target
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Once:
     """Runs a graph of its own once."""
 
     graph: Graph
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Switch:
     """Runs one graph of several, whichever the value names."""
 
     branches: Mapping[str, Once]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Map:
     """Runs a graph, or one that each element names, for every element of a list or dict."""
 
@@ -67,7 +68,7 @@ class Map:
 Body: TypeAlias = Function | Once | Switch | Map
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeSpec:
     """What a node does, under its label."""
 
@@ -85,7 +86,7 @@ class NodeSpec:
         return self.body.method.name if isinstance(self.body, Function) else self.label
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edge:
     """The way from one node to another; to a named parameter, or merely to its start."""
 
@@ -160,6 +161,9 @@ class Graph:
     def __init__(self) -> None:
         self.specs: dict[str, NodeSpec] = {}
         self._edges: dict[Edge, None] = {}
+        self._changes = 0
+        """How often something was added or taken out."""
+        self._inside: list[Graph] = []
 
     @property
     def edges(self) -> tuple[Edge, ...]:
@@ -307,6 +311,8 @@ class Graph:
         if retry is not None and not isinstance(retry, Retry):
             raise WrongKind(f"{label}: retry={retry!r}: write retry=Retry({retry!r})")
         self.specs[label] = NodeSpec(label, body, retry, _seconds(label, timeout), write)
+        self._inside += [inner for _, inner in inside_of_body(body)]
+        self._changes += 1
         return DagNode(self, label)
 
     def _switch_taken_out(self, node: DagNode) -> tuple[str, Switch]:
@@ -319,6 +325,7 @@ class Graph:
                 "switch that is made for it: dag.map(dag.switch({…}, label))"
             )
         del self.specs[label]
+        self._changes += 1
         return label, spec.body
 
     def edge(
@@ -344,6 +351,7 @@ class Graph:
             raise DagError("an order-only edge carries no value; drop param= or order_only=")
         edge = Edge(self.label_of(upstream), self.label_of(downstream), param, order_only)
         self._edges[edge] = None
+        self._changes += 1
 
     def label_of(self, node: DagNode | Callable[..., Any] | str) -> str:
         """The label of a node, of the only node with this function, or the label itself.
@@ -414,14 +422,13 @@ def contained_in_itself(graph: Graph, around: tuple[Graph, ...] = ()) -> str | N
 
 
 def described_in(graph: Graph, around: tuple[Graph, ...] = ()) -> tuple[Any, ...]:
-    """All that was described, in the graphs inside it, too: equal as long as nothing is added."""
+    """Equal as long as nothing is described further, in the graphs inside it, too."""
     inside = tuple(
         described_in(inner, (*around, graph))
-        for spec in graph.specs.values()
-        for _, inner in inside_of_body(spec.body)
+        for inner in graph._inside
         if inner is not graph and all(inner is not other for other in around)
     )
-    return tuple(graph.specs.values()), graph.edges, inside
+    return graph._changes, inside
 
 
 def upstreams_of(edges: Iterable[Edge], labels: Iterable[str]) -> dict[str, tuple[str, ...]]:

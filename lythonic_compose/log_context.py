@@ -22,7 +22,8 @@ class Where(NamedTuple):
 PARTS = ("run_id", "path", "node_label")
 """What of it stands in a record."""
 
-_WHERE: ContextVar[Where | None] = ContextVar("lythonic_where", default=None)
+# plain tuples, since one is set for each node and few are ever looked at
+_WHERE: ContextVar[tuple[str, str, str] | None] = ContextVar("lythonic_where", default=None)
 
 
 def where() -> Where | None:
@@ -32,12 +33,13 @@ def where() -> Where | None:
         >>> where().node_label
         'fetch'
     """
-    return _WHERE.get()
+    here = _WHERE.get()
+    return None if here is None else Where(*here)
 
 
 def set_where(run_id: str, path: str, node_label: str) -> None:
     """Says for the rest of this task which node is running."""
-    _WHERE.set(Where(run_id, path, node_label))
+    _WHERE.set((run_id, path, node_label))
 
 
 class LogContext(logging.Filter):
@@ -51,7 +53,7 @@ class LogContext(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        here = _WHERE.get()
+        here = where()
         for name in PARTS:
             if not hasattr(record, name):
                 setattr(record, name, "-" if here is None else getattr(here, name))

@@ -6,11 +6,12 @@ not known here.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
+
+from lythonic_state.fields import frozen
+from lythonic_state.later import asyncio
 
 from .attempt import Attempt, End, too_slow
 from .composite import Elements, Failed, Part, joined
@@ -20,7 +21,7 @@ from .plan import MapPlan, NodePlan
 from .tree import Pausing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """How one run inside a node ended."""
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias
 
+from lythonic_state.fields import frozen, replace
+
 from .code_hash import code_hash
+from .context import DagContext, context_class, fields_of
 from .fit import Check
 from .graph import Function, OnError
 from .outputs.declared import Writes
@@ -35,7 +37,7 @@ Rule: TypeAlias = Literal[
 EdgeRule: TypeAlias = Literal["edge", "label", "type", "list", "dict", "only", "order"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Binding:
     """Where the argument of one parameter comes from."""
 
@@ -56,7 +58,7 @@ class Binding:
         return self.rule in ("input", "default")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedEdge:
     """An edge with the parameter that it feeds (None for order-only) and the rule that said so."""
 
@@ -66,7 +68,7 @@ class PlannedEdge:
     rule: EdgeRule
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubPlan:
     """A graph inside a node: what it is given goes to its source, its sink gives the result."""
 
@@ -83,14 +85,14 @@ class SubPlan:
         return self.plan.nodes[self.sink].returns
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SwitchPlan:
     """The graphs inside a switch, by the name of their branch."""
 
     branches: Mapping[str, SubPlan]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MapPlan:
     """What a map does with each element."""
 
@@ -103,7 +105,7 @@ class MapPlan:
 Composite: TypeAlias = SubPlan | SwitchPlan | MapPlan
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class NodePlan:
     """All that a run needs to know of a node: it calls a function, or runs what is inside it."""
 
@@ -130,6 +132,22 @@ class NodePlan:
     @cached_property
     def is_sink(self) -> bool:
         return not self.downstreams
+
+    @cached_property
+    def on_loop(self) -> bool:
+        """Whether its function is called on the event loop, and not in a thread or an executor."""
+        function = self.function
+        return function is not None and (function.inline or function.method.is_async)
+
+    @cached_property
+    def context(self) -> tuple[type[DagContext], tuple[str, ...]] | None:
+        """The context that its function takes, with the fields that resources fill."""
+        for binding in self.bindings:
+            if binding.rule == "context":
+                kind = context_class(binding.arg.annotation)
+                assert kind is not None
+                return kind, tuple(fields_of(kind))
+        return None
 
     @property
     def method(self) -> Method:
@@ -158,7 +176,7 @@ class NodePlan:
                 yield f"{self.label}/{name}/", branch
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Input:
     """Something that the caller of a graph gives: a parameter that no edge feeds, by name."""
 
@@ -168,7 +186,7 @@ class Input:
     annotation: Any
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Plan:
     """The nodes in an order in which they can run, by label."""
 
@@ -181,6 +199,35 @@ class Plan:
     @cached_property
     def upstreams(self) -> dict[str, tuple[str, ...]]:
         return {label: node.upstreams for label, node in self.nodes.items()}
+
+    @cached_property
+    def downstreams(self) -> dict[str, tuple[str, ...]]:
+        return {label: node.downstreams for label, node in self.nodes.items()}
+
+    @cached_property
+    def sinks(self) -> tuple[str, ...]:
+        return tuple(label for label, node in self.nodes.items() if node.is_sink)
+
+    @cached_property
+    def followers(self) -> dict[str, NodePlan]:
+        """By label the node that a thread may go on with: nothing else waits for the first one,
+        nothing else is waited for by the second, and neither needs more than a thread."""
+        found: dict[str, NodePlan] = {}
+        for label, node in self.nodes.items():
+            if len(node.downstreams) == 1 and _needs_a_thread_only(node):
+                following = self.nodes[node.downstreams[0]]
+                if following.upstreams == (label,) and _needs_a_thread_only(following):
+                    found[label] = following
+        return found
+
+    @cached_property
+    def asking(self) -> frozenset[str]:
+        """The paths of the nodes that have to be given something."""
+        return frozenset(
+            path
+            for path, node in self.paths.items()
+            if any(binding.rule == "input" for binding in node.bindings)
+        )
 
     @cached_property
     def code_hashes(self) -> dict[str, str]:
@@ -219,6 +266,18 @@ class Plan:
                         known.annotation if known else binding.arg.annotation,
                     )
         return found
+
+
+def _needs_a_thread_only(node: NodePlan) -> bool:
+    """Whether it is called in a thread, and the loop has no part in it: no timeout is waited for,
+    and no context made."""
+    return (
+        node.function is not None
+        and not node.on_loop
+        and node.timeout is None
+        and node.writes is None
+        and node.context is None
+    )
 
 
 class Planned(Protocol):

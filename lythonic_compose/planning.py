@@ -8,8 +8,10 @@ wiring around it. Which output feeds which parameter is decided by the rules in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any, cast, get_args
+
+from lythonic_state.fields import frozen, mutable, replace
 
 from .checks import cycle_problem, cycles, ordered, signature_problems, structural_problems
 from .errors import DagError
@@ -122,7 +124,7 @@ def _plan_of(graph: Graph, around: _Outside, check_fed: bool) -> Plan:
     return Plan(nodes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Outside:
     """What is known around a node."""
 
@@ -132,7 +134,7 @@ class _Outside:
     write_models: bool
 
 
-@dataclass
+@mutable(slots=False)
 class _Bound:
     """A node, decided."""
 

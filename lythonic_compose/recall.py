@@ -7,16 +7,18 @@ is made of them is decided in the runner.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol
+
+from lythonic_state.fields import frozen
 
 from .events import DONE, NodeStatus, RunStatus
 from .outputs.rows import RowSource
 from .values import Encoded
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OldNode:
     """A node of an earlier run."""
 
@@ -28,7 +30,7 @@ class OldNode:
     """The key under which `Memory.load` finds what it returned."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OldRun:
     """An earlier run with its nodes by label."""
 

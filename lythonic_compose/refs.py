@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from functools import partial
 from types import ModuleType
 from typing import Any, Self
@@ -300,6 +298,8 @@ def _near_module(missing: str) -> str:
     paths = getattr(within, "__path__", None) if parent else None
     if parent and paths is None:
         return f"; {parent} is a module and not a package" if within else ""
+    import pkgutil  # only for who made a mistake
+
     names = {found.name for found in pkgutil.iter_modules(paths)}
     known = {f"{parent}.{other}" for other in names} if parent else names
     return _hint(missing, known)
@@ -320,4 +320,6 @@ def _attribute(ref: GlobalRef, owner: Any, name: str) -> Any:
 
 def _hint(name: str, known: Iterable[str]) -> str:
     """The nearest name, where there is one; a module has too many to list them."""
+    from difflib import get_close_matches  # only for who made a mistake
+
     return nearest(name, get_close_matches(name, list(known), n=1)) if name else ""

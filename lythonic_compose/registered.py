@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
 
 from typing_extensions import ParamSpec, TypeVar
 
-from .config import NsCacheConfig, NsConfig, NsNodeConfig
+from lythonic_state.fields import frozen
+from lythonic_state.later import Later
+
 from .context import is_context
 from .errors import ConfigError, NamespaceError, WrongKind, nearest
 from .fragment import Fragment, is_fragment, tell
@@ -22,16 +23,22 @@ from .marks import is_cache_required, is_dag_factory, is_mount_required, nsnode_
 from .refs import GlobalRef, NsRef
 from .signature import Method
 
+if TYPE_CHECKING:
+    from . import config as configs
+    from .config import NsCacheConfig, NsConfig, NsNodeConfig
+else:  # five models, which a graph of plain functions does not need
+    configs = Later(__package__, "config")
+
 P = ParamSpec("P", default=...)
 R = TypeVar("R", default=Any)
 
 Decorate: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-FunctionConfig: TypeAlias = NsNodeConfig | NsCacheConfig
+FunctionConfig: TypeAlias = "NsNodeConfig | NsCacheConfig"
 Mounter: TypeAlias = "Callable[[NamespaceNode, Callable[..., Any], Any], Callable[..., Any]]"
 """Makes of a node, what its calls went through so far, and a storage, what they go through now."""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False, slots=False)
 class Mount:
     """That something was given this storage."""
 
@@ -44,7 +51,7 @@ class MountPoint:
     mount: Mount | None = None
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Ready:
     """What calls go through on this mount."""
 
@@ -218,7 +225,7 @@ class NamespaceNode(Generic[P, R]):
                 f"{self.nsref}: {target!r} holds several nodes; register_fragment takes it, and in "
                 "a configuration type: fragment"
             )
-        if is_cache_required(target) and not isinstance(self.config, NsCacheConfig):
+        if is_cache_required(target) and not isinstance(self.config, configs.NsCacheConfig):
             raise ConfigError(
                 f"{self.nsref} is marked @require_cache and has none; "
                 "register it with config=NsCacheConfig(min_ttl=…, max_ttl=…)"
@@ -237,7 +244,7 @@ class NamespaceNode(Generic[P, R]):
             return Ready(None, call, self._waits_for_mount())
         if self.fragment is None:
             tell(self.target, mount.storage)
-        if isinstance(self.config, NsCacheConfig):
+        if isinstance(self.config, configs.NsCacheConfig):
             call = self._mounter(type(self.config))(self, call, mount.storage)
         return Ready(mount, call)
 
@@ -259,7 +266,7 @@ class NamespaceNode(Generic[P, R]):
                 f"{self.nsref} is decorated in code; "
                 "decorate the function where it is defined, and register that"
             )
-        config: NsConfig = self.config or NsNodeConfig()
+        config: NsConfig = self.config or configs.NsNodeConfig()
         update = {"nsref": self.nsref, "gref": self._gref(), "tags": self.own_tags}
         return config.model_copy(update=update)
 

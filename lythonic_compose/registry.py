@@ -14,7 +14,7 @@ from typing import Any, cast, overload
 
 from pydantic_core import PydanticSerializationError
 
-from .config import NsConfig, NsFragmentConfig, NsNodeConfig, entries_of
+from .config import NsCacheConfig, NsConfig, NsFragmentConfig, NsNodeConfig, entries_of
 from .errors import (
     ComposeError,
     ConfigError,
@@ -337,7 +337,7 @@ class Namespace:
     ) -> NamespaceNode:
         if is_fragment(what):
             raise WrongKind(f"{what!r} holds several nodes; register_fragment takes it")
-        if config is not None and type(config) not in (FunctionConfig.__args__):
+        if config is not None and type(config) not in (NsNodeConfig, NsCacheConfig):
             raise WrongKind(f"config is an NsNodeConfig or an NsCacheConfig, got {config!r}")
         if isinstance(what, NamespaceNode):
             nsref = nsref or what.nsref
@@ -522,3 +522,6 @@ def _dumped(entry: NsConfig) -> dict[str, Any]:
         raise NamespaceError(f"{entry.nsref}: {error}") from error
     kind = {} if isinstance(entry, NsNodeConfig) else {"type": cast(Any, entry).type}
     return {**kind, **dumped}
+
+
+how_to_mount(NsCacheConfig, "lythonic_compose.cached:mount_cached")

@@ -6,10 +6,11 @@ Decided from what a store remembers; values are restored here, but nothing runs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic_core import from_json
+
+from lythonic_state.fields import frozen
 
 from .composite import Part
 from .events import DONE
@@ -19,7 +20,7 @@ from .recall import Memory, OldNode, OldRun
 from .values import Encoded, decode, encode
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """What of an earlier run is used again."""
 

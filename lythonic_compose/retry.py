@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
+
+from lythonic_state.fields import frozen
 
 from .errors import DagError
 
@@ -14,7 +15,7 @@ ErrorTest: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retry:
     """How often a node is tried, with which pauses, and after which errors.
 

@@ -19,8 +19,10 @@ Before these stand what no upstream gives: the "context", a "resource" of the ru
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from lythonic_state.fields import mutable
 
 from .context import is_context
 from .errors import enumerated, nearest
@@ -30,7 +32,7 @@ from .plan import Binding, Rule
 from .signature import MISSING, Arg, Method
 
 
-@dataclass
+@mutable(slots=False)
 class Binder:
     """Applies the rules to one node; each step takes what the steps before it have left."""
 

@@ -21,10 +21,14 @@ class Schedule:
         ['clean']
     """
 
-    def __init__(self, upstreams: Mapping[str, Sequence[str]]) -> None:
-        self._downstreams = downstreams_of(upstreams)
+    def __init__(
+        self,
+        upstreams: Mapping[str, Sequence[str]],
+        downstreams: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """`downstreams` are the same read the other way round, where somebody knows them."""
+        self._downstreams = downstreams_of(upstreams) if downstreams is None else downstreams
         self._waiting = {label: len(ups) for label, ups in upstreams.items()}
-        self._place = {label: number for number, label in enumerate(upstreams)}
         self._blocked: set[str] = set()
 
     def ready(self) -> list[str]:
@@ -44,7 +48,8 @@ class Schedule:
         """Those that can never start now that this one has failed, in the order of the plan."""
         lost = [each for each in self._behind(label) if each not in self._blocked]
         self._blocked.update(lost)
-        return sorted(lost, key=self._place.__getitem__)
+        place = {label: number for number, label in enumerate(self._waiting)}
+        return sorted(lost, key=place.__getitem__)
 
     def _behind(self, label: str) -> Iterator[str]:
         seen: set[str] = set()

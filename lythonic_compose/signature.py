@@ -12,10 +12,11 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final, cast, get_args, get_origin, get_type_hints
+
+from lythonic_state.fields import frozen
 
 from .errors import WrongKind
 from .refs import GlobalRef
@@ -34,7 +35,7 @@ class _Missing:
 MISSING: Final[Any] = _Missing()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unresolved:
     """A string annotation whose names could not be found."""
 
@@ -42,7 +43,7 @@ class Unresolved:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arg:
     """One parameter: its name, resolved annotation and default, MISSING where there is none."""
 
@@ -169,8 +170,10 @@ class Method:
             return args[0]
         return found
 
-    def arguments(self, values: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def arguments(self, values: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Values by name, as they are to be passed: positional ones, and the others by name."""
+        if not self._takes_positional:
+            return (), values
         positional: list[Any] = []
         by_name = dict(values)
         for arg in self.args:
@@ -178,6 +181,11 @@ class Method:
                 break
             positional.append(by_name.pop(arg.name))
         return tuple(positional), by_name
+
+    @cached_property
+    def _takes_positional(self) -> bool:
+        """Whether there are parameters that cannot be given by name; they come first."""
+        return bool(self.args) and self.args[0].positional_only
 
     @cached_property
     def _signature(self) -> inspect.Signature:

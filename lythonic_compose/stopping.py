@@ -7,7 +7,6 @@ on the main thread, and those before them are back afterwards.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import threading
@@ -15,6 +14,8 @@ from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
+
+from lythonic_state.later import asyncio
 
 T = TypeVar("T")
 

@@ -108,11 +108,14 @@ def inputs_of(
             raise DagError(f"the inputs of {path!r} are to be a dict by parameter, got {values!r}")
         for name, value in values.items():
             where = taker(plan, path, name)
-            if name in found.get(where, {}):
+            there = found.setdefault(where, {})
+            if name in there:
                 raise DagError(f"{where}.{name} is given twice; give it as {where!r} only")
-            found.setdefault(where, {})[name] = value
+            there[name] = value
     problems: list[str] = []
     for path, node in needed.items():
+        if path not in found and path not in plan.asking:
+            continue
         values = found.get(path, {})
         for binding in node.bindings:
             if binding.param in values and not binding.is_given:

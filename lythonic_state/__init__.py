@@ -1,73 +1,19 @@
 """Typed persistence in which Pydantic models are the tables, on SQLite and PostgreSQL.
 
-This is the door: it re-exports what users rely on and holds nothing else. Rooms that a program
-may do without, such as those that open connections, are imported when a name of theirs is used.
+This is the door: it re-exports what users rely on and holds nothing else. A room is imported when a
+name of it is first used, so that a program pays for what it does.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .codecs import KNOWN_TYPES, KnownType, KnownTypes
-from .drivers.observe import (
-    StatementCount,
-    StatementEvent,
-    Subscription,
-    count_statements,
-    on_statement,
-)
-from .errors import (
-    AccessViolation,
-    ConstraintViolation,
-    DatabaseBusy,
-    DatabaseError,
-    FilterError,
-    InvalidValue,
-    MigrationError,
-    MultipleFound,
-    NotFound,
-    RowError,
-    SchemaError,
-    SqlError,
-    StateError,
-    TransactionError,
-    UncommittedWarning,
-)
-from .filters import (
-    Aliased,
-    Column,
-    Condition,
-    Expression,
-    Order,
-    and_,
-    avg,
-    col,
-    count,
-    max_,
-    min_,
-    not_,
-    or_,
-    sum_,
-)
-from .model import Col, DbModel, column
-from .paging import Page
-from .query import Left, children, execute_sql, join, left, parents, select_columns
-from .rows import from_multi_model_row
-from .run import AsyncConnection, SyncConnection
-from .scope import AllTenants, ScopeContext, UserCtx
-from .table import (
-    AltKey,
-    Check,
-    ColumnName,
-    ForeignKey,
-    Index,
-    PrimaryKey,
-    RenamedFrom,
-    Transient,
-    Unique,
-)
-
 if TYPE_CHECKING:
+    from .codecs import (
+        KNOWN_TYPES,
+        KnownType,
+        KnownTypes,
+    )
     from .connection import (
         Opener,
         Pool,
@@ -79,9 +25,63 @@ if TYPE_CHECKING:
         open_sqlite_db,
         transaction,
     )
-    from .json_base import JsonBase
-    from .migrate.changes import Change
-    from .migrate.plan import Plan
+    from .drivers.observe import (
+        StatementCount,
+        StatementEvent,
+        Subscription,
+        count_statements,
+        on_statement,
+    )
+    from .errors import (
+        AccessViolation,
+        ConstraintViolation,
+        DatabaseBusy,
+        DatabaseError,
+        FilterError,
+        InvalidValue,
+        MigrationError,
+        MultipleFound,
+        NotFound,
+        RowError,
+        SchemaError,
+        SqlError,
+        StateError,
+        TransactionError,
+        UncommittedWarning,
+    )
+    from .filters import (
+        Aliased,
+        Column,
+        Condition,
+        Expression,
+        Order,
+        and_,
+        avg,
+        col,
+        count,
+        max_,
+        min_,
+        not_,
+        or_,
+        sum_,
+    )
+    from .json_base import (
+        JsonBase,
+    )
+    from .migrate.changes import (
+        Change,
+    )
+    from .migrate.plan import (
+        Plan,
+    )
+    from .model import (
+        Col,
+        DbModel,
+        column,
+    )
+    from .paging import (
+        Page,
+    )
     from .prepared import (
         PreparedDelete,
         PreparedInsert,
@@ -89,8 +89,49 @@ if TYPE_CHECKING:
         PreparedUpdate,
         perform,
     )
-    from .schema import DbFile, Schema
-    from .user import Scoped, User, UserContext, UserInfo, UserOwned
+    from .query import (
+        Left,
+        children,
+        execute_sql,
+        join,
+        left,
+        parents,
+        select_columns,
+    )
+    from .rows import (
+        from_multi_model_row,
+    )
+    from .run import (
+        AsyncConnection,
+        SyncConnection,
+    )
+    from .schema import (
+        DbFile,
+        Schema,
+    )
+    from .scope import (
+        AllTenants,
+        ScopeContext,
+        UserCtx,
+    )
+    from .table import (
+        AltKey,
+        Check,
+        ColumnName,
+        ForeignKey,
+        Index,
+        PrimaryKey,
+        RenamedFrom,
+        Transient,
+        Unique,
+    )
+    from .user import (
+        Scoped,
+        User,
+        UserContext,
+        UserInfo,
+        UserOwned,
+    )
 
 __version__ = "0.1.0"
 
@@ -184,7 +225,10 @@ __all__ = [
     "transaction",
 ]
 
-_LATER = {
+_ROOM = {
+    "KNOWN_TYPES": "codecs",
+    "KnownType": "codecs",
+    "KnownTypes": "codecs",
     "Opener": "connection",
     "Pool": "connection",
     "Transaction": "connection",
@@ -194,16 +238,76 @@ _LATER = {
     "open_pool": "connection",
     "open_sqlite_db": "connection",
     "transaction": "connection",
+    "StatementCount": "drivers.observe",
+    "StatementEvent": "drivers.observe",
+    "Subscription": "drivers.observe",
+    "count_statements": "drivers.observe",
+    "on_statement": "drivers.observe",
+    "AccessViolation": "errors",
+    "ConstraintViolation": "errors",
+    "DatabaseBusy": "errors",
+    "DatabaseError": "errors",
+    "FilterError": "errors",
+    "InvalidValue": "errors",
+    "MigrationError": "errors",
+    "MultipleFound": "errors",
+    "NotFound": "errors",
+    "RowError": "errors",
+    "SchemaError": "errors",
+    "SqlError": "errors",
+    "StateError": "errors",
+    "TransactionError": "errors",
+    "UncommittedWarning": "errors",
+    "Aliased": "filters",
+    "Column": "filters",
+    "Condition": "filters",
+    "Expression": "filters",
+    "Order": "filters",
+    "and_": "filters",
+    "avg": "filters",
+    "col": "filters",
+    "count": "filters",
+    "max_": "filters",
+    "min_": "filters",
+    "not_": "filters",
+    "or_": "filters",
+    "sum_": "filters",
     "JsonBase": "json_base",
     "Change": "migrate.changes",
     "Plan": "migrate.plan",
+    "Col": "model",
+    "DbModel": "model",
+    "column": "model",
+    "Page": "paging",
     "PreparedDelete": "prepared",
     "PreparedInsert": "prepared",
     "PreparedSelect": "prepared",
     "PreparedUpdate": "prepared",
     "perform": "prepared",
+    "Left": "query",
+    "children": "query",
+    "execute_sql": "query",
+    "join": "query",
+    "left": "query",
+    "parents": "query",
+    "select_columns": "query",
+    "from_multi_model_row": "rows",
+    "AsyncConnection": "run",
+    "SyncConnection": "run",
     "DbFile": "schema",
     "Schema": "schema",
+    "AllTenants": "scope",
+    "ScopeContext": "scope",
+    "UserCtx": "scope",
+    "AltKey": "table",
+    "Check": "table",
+    "ColumnName": "table",
+    "ForeignKey": "table",
+    "Index": "table",
+    "PrimaryKey": "table",
+    "RenamedFrom": "table",
+    "Transient": "table",
+    "Unique": "table",
     "Scoped": "user",
     "User": "user",
     "UserContext": "user",
@@ -213,7 +317,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    room = _LATER.get(name)
+    room = _ROOM.get(name)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

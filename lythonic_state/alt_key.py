@@ -8,7 +8,6 @@ by `ddl.py`, and conditions by `filters.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from pydantic import BaseModel
 from . import ops
 from .dialects import Dialect
 from .errors import FilterError, InvalidValue, MultipleFound, NotFound, SchemaError, nearest
+from .fields import frozen
 from .filters import Column, Comparison, Compiler, Expression, Source
 from .op import Access, Op, Statement
 from .rows import encode_value, reader
@@ -31,7 +31,7 @@ VALUES = 10_000
 # --- the key as a tree ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Part:
     """A part of an alternative key: a value, or a foreign key with the parts behind it."""
 

@@ -16,7 +16,6 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from enum import Enum, Flag
@@ -39,6 +38,7 @@ from pydantic_core import PydanticCustomError, core_schema, to_json
 from typing_extensions import TypeAliasType, is_typeddict
 
 from .errors import InvalidValue, SchemaError
+from .fields import frozen, replace
 
 __all__ = ["KNOWN_TYPES", "Codec", "ColumnType", "KnownType", "KnownTypes", "column_type"]
 
@@ -47,7 +47,7 @@ INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 Encoder = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Codec:
     """The two-way road between a Python type and a column.
 
@@ -244,6 +244,15 @@ def decode_time(value: Any) -> Any:
     return time.fromisoformat(value) if isinstance(value, str) else value
 
 
+OF_TEXT: dict[Encoder, Callable[[str], Any]] = {
+    decode_aware: datetime.fromisoformat,
+    decode_datetime: datetime.fromisoformat,
+    decode_date: date.fromisoformat,
+    decode_time: time.fromisoformat,
+}
+"""What these make of a text, for who sees that it is one."""
+
+
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -295,17 +304,15 @@ def _both(name: str, accepts: tuple[type, ...], types_: tuple[str, str], encode:
     return Codec(name, accepts, *types_, encode, encode, _identity, plain=name)
 
 
-INT = dataclasses.replace(
-    _both("int", (int,), ("INTEGER", "BIGINT"), encode_int), numeric=True, decode=int
-)
-BOOL = dataclasses.replace(_both("bool", (bool,), ("INTEGER", "BOOLEAN"), encode_bool), decode=bool)
-FLOAT = dataclasses.replace(
+INT = replace(_both("int", (int,), ("INTEGER", "BIGINT"), encode_int), numeric=True, decode=int)
+BOOL = replace(_both("bool", (bool,), ("INTEGER", "BOOLEAN"), encode_bool), decode=bool)
+FLOAT = replace(
     _both("float", (float, int), ("REAL", "DOUBLE PRECISION"), encode_float),
     numeric=True,
     decode=float,
 )
 TEXT = _both("str", (str,), ("TEXT", 'TEXT COLLATE "C"'), encode_text)
-BYTES = dataclasses.replace(
+BYTES = replace(
     _both("bytes", (bytes, bytearray, memoryview), ("BLOB", "BYTEA"), encode_bytes), decode=bytes
 )
 AWARE = Codec(
@@ -864,7 +871,7 @@ def _number(text: str) -> int | float:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Nature:
     """What a core schema says of its JSON: whether it always comes back, and what may hinder."""
 
@@ -958,7 +965,7 @@ def _json(annotation: Any) -> Codec:
 # --- types that users register --------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownType:
     """How values of one Python type travel as string, as JSON and into the database."""
 
@@ -1056,7 +1063,7 @@ class KnownTypes:
                     for name in ("from_str", "from_json", "from_db")
                     if getattr(known, name) is base
                 }
-                known = dataclasses.replace(known, python_type=type_, **own)
+                known = replace(known, python_type=type_, **own)
             if known is not None:
                 return known
         if type_.__module__ == "pydantic.networks" and hasattr(type_, "build"):
@@ -1080,7 +1087,7 @@ def _known(known: KnownType) -> Codec:
     def decode(value: Any) -> Any:
         return value if isinstance(value, known.python_type) else known.from_db(value)
 
-    return dataclasses.replace(
+    return replace(
         stored,
         name=known.python_type.__name__,
         accepts=(known.python_type,),

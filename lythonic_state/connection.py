@@ -5,7 +5,6 @@ Openers work as `with` and as `async with`; what they yield is the driver's own 
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import re
 import sqlite3
@@ -23,6 +22,7 @@ from typing_extensions import TypeVar
 from .dialects import Dialect
 from .drivers import sqlite as sqlite_driver
 from .errors import DatabaseError, StateError, TransactionError, UncommittedWarning, as_driver_error
+from .later import asyncio
 from .op import Op, Statement, Step, control
 from .run import (
     BLOCKS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, ValuesView
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, cast, overload
 
@@ -20,6 +20,7 @@ from . import codecs
 from .codecs import INT_MAX, INT_MIN, Codec, canonical_json, scaled_floor
 from .dialects import SQLITE, Dialect
 from .errors import FilterError, InvalidValue, nearest
+from .fields import frozen, mutable, replace
 from .table import ColumnSpec, Reference, Table, references, table_of
 
 if TYPE_CHECKING:
@@ -67,29 +68,29 @@ def _condition(value: Any) -> Condition:
     return value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class AllOf(Condition):
     items: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class AnyOf(Condition):
     items: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class NoneOf(Condition):
     item: Condition
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Comparison(Condition):
     left: Expression[Any]
     operator: str
     right: Any
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class KeyIn(Condition):
     """Several columns together hold one of these keys, of which there may be any number."""
 
@@ -97,7 +98,7 @@ class KeyIn(Condition):
     keys: Sequence[tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Follows(Condition):
     """A condition on the row that a foreign key leads to."""
 
@@ -135,7 +136,7 @@ def not_(condition: Condition) -> Condition:
 # --- expressions ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Order:
     """An expression with a direction, for `order_by`."""
 
@@ -255,7 +256,7 @@ class Expression(Generic[T]):
         return JsonPath(self, (key,))
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Column(Expression[T]):
     """A column of a model, as `Book.year` gives it."""
 
@@ -285,7 +286,7 @@ class Column(Expression[T]):
         return f"<Column {self.label}>"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Arithmetic(Expression[T]):
     left: Expression[T]
     sign: str
@@ -314,7 +315,7 @@ class Arithmetic(Expression[T]):
         return f"{self.left.label} {self.sign} …"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class JsonPath(Expression[Any]):
     """A value inside a JSON column; it compares with str, int, float, bool and None."""
 
@@ -333,7 +334,7 @@ class JsonPath(Expression[Any]):
         return JsonPath(self.column, (*self.path, key))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Aggregate(Expression[T]):
     """`count()`, `sum_(…)` and their like; `of` is None for `count(*)`."""
 
@@ -464,7 +465,7 @@ class Aliased(Generic[T]):
 # --- keyword filters ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A table in a statement: under its own name, or under an alias."""
 
@@ -648,7 +649,15 @@ def operand(dialect: Dialect, label: str, codec: Codec, value: Any) -> Any:
         raise FilterError(f"{label}: {error}") from error
 
 
-@dataclass
+def bound_list(dialect: Dialect, encoded: list[Any]) -> Any:
+    """Values as one: an array on PostgreSQL, and for SQLite's json_each a text."""
+    return encoded if dialect.name == "postgres" else _AS_JSON(encoded)
+
+
+_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@mutable(slots=False)
 class Compiler:
     """Writes nodes as SQL text and collects the values to bind, in order."""
 
@@ -886,7 +895,8 @@ class Compiler:
         if self.dialect.name == "postgres":
             written = self.expression(left)
             label = left.label
-            self.params.append([operand(self.dialect, label, codec, value) for value in values])
+            encoded = [operand(self.dialect, label, codec, value) for value in values]
+            self.params.append(bound_list(self.dialect, encoded))
             array = self.dialect.bind(codec) + "[]"
             return f"{written} <> ALL({array})" if negated else f"{written} = ANY({array})"
         encoded = [
@@ -905,7 +915,7 @@ class Compiler:
         elif isinstance(encoded[0], float):
             value_sql = "lythonic_float(value)"
             encoded = [value.hex() for value in encoded]
-        self.params.append(json.dumps(encoded, ensure_ascii=False))
+        self.params.append(bound_list(self.dialect, encoded))
         return f"{written} {negation}IN (SELECT {value_sql} FROM json_each(?))"
 
     def _key_in(self, columns: Sequence[Column[Any]], keys: Sequence[tuple[Any, ...]]) -> str:

@@ -34,12 +34,13 @@ from pydantic._internal._model_construction import ModelMetaclass
 from pydantic_core import SchemaValidator
 from typing_extensions import TypeVar, dataclass_transform
 
-from . import alt_key, ops, paging, query
+from . import alt_key, ops, paging, query, repeated
 from .codecs import with_known_types
 from .errors import SchemaError
 from .filters import Aliased, Column, Condition, OrderBy
 from .ops import OnConflict
 from .paging import Page
+from .repeated import REPEATS
 from .rows import OnInvalid
 from .run import AnyConnection, AsyncConnection, SyncConnection, run, run_on, run_stream
 from .scope import UserCtx
@@ -157,6 +158,7 @@ class DbModelMeta(ModelMetaclass):
         super().__setattr__(name, value)
         if name == "__pydantic_complete__" and value and "__table_options__" in cls.__dict__:
             type.__setattr__(cls, "__table__", None)
+            REPEATS.pop(cls, None)
 
 
 def _column(cls: Any, name: str) -> Column[Any] | None:
@@ -1095,9 +1097,13 @@ class DbModel(_Base[S], abstract=True):  # type: ignore[call-arg,unused-ignore] 
         Raises:
             FilterError: without a filter and without `all_rows=True`, or a key is to be set.
         """
-        table = cls.__table__ or table_of(cls)
+        repeat = REPEATS.get(cls)
+        if repeat is not None and not where and user_ctx is None:
+            written: int | None = repeat(conn, values, filters)
+            if written is not None:
+                return written
         asked = (values, where, filters, all_rows)
-        return run_on(conn, "write", ops.update_where, table, asked, user_ctx)
+        return repeated.update(conn, cls, table_of(cls), asked, user_ctx)
 
     @overload
     @classmethod

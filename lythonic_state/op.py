@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
 from .errors import DatabaseError
+from .fields import frozen, replace
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ generated key, or None if nothing was written; the number written by one executi
 the values; nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Statement:
     """SQL text with what is to be fetched; `reader` turns chunks of rows into values."""
 
@@ -42,6 +42,8 @@ class Statement:
     before: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
     """Control steps that PostgreSQL is sent together with this one, in one round trip."""
+    copy: str = ""
+    """The COPY by which PostgreSQL takes the same rows of values, in a fraction of the time."""
 
 
 Step: TypeAlias = tuple[Statement, Iterable[Any]]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from operator import attrgetter
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from weakref import ReferenceType, ref
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -32,12 +32,22 @@ from .errors import (
 )
 from .filters import Compiler, Expression, Follows, Source, keyword_conditions, operand
 from .op import Fetch, Op, Row, Settled, Single, Statement, Step, as_op
-from .rows import Binder, ValueBinder, binder, encode_value, keyed_binder, values_binder
+from .rows import (
+    Binder,
+    ValueBinder,
+    ValuesBinder,
+    binder,
+    encode_value,
+    keyed_binder,
+    values_binder,
+)
 from .scope import AllTenants, UserCtx, announce, claim, restriction, scope_values
 from .statements import Query
 from .table import ColumnSpec, Table
 
 CHUNK = 1000
+COPIED = 100
+"""So many rows and more are worth the question whether PostgreSQL takes them as a COPY."""
 
 # --- scope ----------------------------------------------------------------------------------
 
@@ -215,9 +225,12 @@ _fields_set_of: Callable[[BaseModel], set[str]] = attrgetter("__pydantic_fields_
 """`vars`, and what says which fields were set, in a third of the time."""
 
 
+UNDEFINED = (None, -1)
+
+
 def is_undefined(value: Any) -> bool:
     """Whether a generated key has no value yet."""
-    return value is None or value == -1
+    return value in UNDEFINED
 
 
 def key_params(table: Table, dialect: Dialect, key: Any) -> list[Any]:
@@ -429,8 +442,8 @@ def _where_text(
 
 def save(dialect: Dialect, table: Table, model: BaseModel, user_ctx: UserCtx) -> Op[Any] | Single:
     key = table.generated
-    if key is not None and is_undefined(_dict_of(model)[key.field]):
-        return _insert(dialect, table, model, False, user_ctx)
+    if key is not None and _dict_of(model)[key.field] in UNDEFINED:
+        return _insert_keyless(dialect, table, model, key, user_ctx)
     if not table.primary_key:
         return _insert(dialect, table, model, True, user_ctx)
     if table.scope is not None:
@@ -502,15 +515,26 @@ def insert_generated(
     return _insert(dialect, table, model, False, user_ctx)
 
 
+def _insert_keyless(
+    dialect: Dialect, table: Table, model: BaseModel, key: ColumnSpec, user_ctx: UserCtx
+) -> Op[Any] | Single:
+    """INSERT of a row whose key the database gives out."""
+    if table.scope is not None:
+        return _insert_scoped(dialect, table, model, False, user_ctx)
+    statement, bind = statements.insert(table, dialect, False)
+    values = _dict_of(model)
+    return statement, bind(values), partial(_keyed, model, values, key.field)
+
+
 def _insert(
     dialect: Dialect, table: Table, model: BaseModel, with_key: bool, user_ctx: UserCtx
 ) -> Op[Any] | Single:
+    if not with_key and table.generated is not None:
+        return _insert_keyless(dialect, table, model, table.generated, user_ctx)
     if table.scope is not None:
         return _insert_scoped(dialect, table, model, with_key, user_ctx)
     statement, bind = statements.insert(table, dialect, with_key)
     values = _dict_of(model)
-    if not with_key and table.generated is not None:
-        return statement, bind(values), partial(_keyed, model, values, table.generated.field)
     if dialect.name == "postgres":
         statement = _passing(table, dialect, statement, model)
     return statement, bind(values), partial(_given, model)
@@ -610,10 +634,10 @@ def patch(
     if not given:
         return _unchanged(model)
     columns = tuple([table.by_field[name] for name in given if name in table.by_field])
-    return _then(
-        _update_columns(dialect, table, model, changed, columns, user_ctx),
-        partial(_patched, table, model, given, changed),
-    )
+    done = partial(_patched, table, model, given, changed)
+    if table.scope is None and columns:
+        return (*_update_step(dialect, table, model, changed, columns, None), done)
+    return _then(_update_columns(dialect, table, model, changed, columns, user_ctx), done)
 
 
 def _unchanged(model: BaseModel) -> Op[BaseModel]:
@@ -920,26 +944,32 @@ Change: TypeAlias = tuple[Mapping[str, Any], tuple[Any, ...], Mapping[str, Any],
 """What to set; conditions and filters of the rows; and whether all rows may be meant."""
 
 
+class KnownUpdate(NamedTuple):
+    """An UPDATE whose text is known for values of certain names and classes, and their binders."""
+
+    statement: Statement
+    bind: ValuesBinder
+    groups: tuple[Mapping[str, ValueBinder], Mapping[str, ValueBinder]]
+
+
 def update_where(
     dialect: Dialect, table: Table, asked: Change, user_ctx: UserCtx
 ) -> Op[int] | Single:
     values, expressions, filters, all_rows = asked
     key: Any = None
     if filters and not expressions and table.scope is None and user_ctx is None:
-        last: statements.Known | None = table.updates.get(dialect)
+        last: KnownUpdate | None = table.updates.get(dialect)
         if last is not None:
-            statement, bind = last
-            bound = bind(values, filters)
+            bound = last.bind(values, filters)
             if bound is not None:
-                return statement, bound, None
+                return last.statement, bound, None
         key = (dialect.name, "update where", *values, None, *filters)
-        known: statements.Known | None = table.cache.get(key)
+        known: KnownUpdate | None = table.cache.get(key)
         if known is not None:
-            statement, bind = known
-            bound = bind(values, filters)
+            bound = known.bind(values, filters)
             if bound is not None:
                 table.updates[dialect] = known
-                return statement, bound, None
+                return known.statement, bound, None
     query = Query(expressions, filters)
     _need_filter(table, "update_where", query, all_rows)
     if table.scope is not None or user_ctx is not None:
@@ -951,7 +981,8 @@ def update_where(
             for name, value in values.items()
         }
         found = statements.filter_binders(table, dialect, query)
-        table.updates[dialect] = table.cache[key] = statement, values_binder(setters, found)
+        made = KnownUpdate(statement, values_binder(setters, found), (setters, found))
+        table.updates[dialect] = table.cache[key] = made
     return statement, params, None
 
 
@@ -1157,6 +1188,10 @@ def _insert_chunk(
     for model in models if table.scope is not None else ():
         _claim_into(assigned, table, model, user_ctx)
     statement = statements.insert_many(table, dialect, ignore=ignore)
+    if dialect.name == "postgres" and len(models) >= COPIED and not ignore and table.scope is None:
+        (takes_copy,) = yield statements.takes_copy(table, dialect), ()
+        if takes_copy:
+            statement = statements.copy_many(table, dialect)
     values = list(map(_dict_of, models))
     written: int
     if table.generated is None:

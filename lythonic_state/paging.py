@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic
 
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from typing_extensions import TypeVar
 from . import ops, statements
 from .dialects import Dialect
 from .errors import FilterError, InvalidValue
+from .fields import frozen
 from .filters import (
     AllOf,
     AnyOf,
@@ -35,7 +35,7 @@ from .table import ColumnSpec, Table
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Page(Generic[T]):
     """A page of rows: `items`, and `next`, the cursor of the page after (None on the last).
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Generic, TypeAlias, overload
 
 from pydantic import BaseModel
@@ -17,16 +18,19 @@ from typing_extensions import TypeVar
 
 from . import statements
 from .dialects import SQLITE, Dialect
+from .drivers import sqlite as sqlite_driver
 from .errors import FilterError, InvalidValue, SchemaError, nearest
-from .op import Op, Statement, Step
+from .op import Op, Single, Statement, Step
 from .ops import OnConflict
-from .rows import Group, encode_value, exact_binder, reader
+from .rows import Group, columns_reader, encode_value, exact_binder, reader
 from .run import (
+    BLOCKS,
     AsyncConnection,
     Execute,
     SyncConnection,
     carried_out,
     run,
+    run_on,
     whole_on_sqlite,
 )
 from .table import ColumnSpec, Table, table_of
@@ -81,15 +85,20 @@ def perform(conn: Any, work: Callable[[], Work[Any]] | Call, /, *, commit: bool 
 def _carried_out(execute: Execute, conn: Any, work: Callable[[], Work[T]]) -> T:
     """`_performed` where nothing has to wait: who records all day comes this way."""
     calls = work()
+    is_watched = sqlite_driver.is_watched()
     try:
         prepared, values = calls.send(None)
         while True:
             try:
-                step = prepared.step(SQLITE, values)
-                if isinstance(step, tuple):
-                    result = execute(conn, step[0], step[1])
+                direct = None if is_watched else prepared.direct
+                if direct is not None:
+                    result = direct(conn, values)
                 else:
-                    result = carried_out(execute, conn, step)
+                    step = prepared.step(SQLITE, values)
+                    if isinstance(step, tuple):
+                        result = execute(conn, step[0], step[1])
+                    else:
+                        result = carried_out(execute, conn, step)
             except BaseException as error:  # noqa: BLE001  # thrown into the work
                 prepared, values = calls.throw(error)
             else:
@@ -124,21 +133,20 @@ def _performed(dialect: Dialect, work: Callable[[], Work[T]] | Call) -> Op[T]:
 class Performable:
     """What `perform` carries out when it is given values."""
 
+    direct: sqlite_driver.Direct | None = None
+    """What does the same on SQLite, where nobody watches."""
+
     @abstractmethod
     def step(self, dialect: Dialect, values: Any) -> Step | Op[Any]:
         """The statement with these values bound; or a verb of several statements."""
 
 
-class Prepared(Performable):
+class _Written:
     """A statement on one table, written when it is first carried out on each kind of database."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         self._model = model
         self._written: dict[str, Any] = {}
-
-    @abstractmethod
-    def step(self, dialect: Dialect, values: Any) -> Step:
-        """The statement with these values bound."""
 
     @abstractmethod
     def _write(self, table: Table, dialect: Dialect) -> Any: ...
@@ -154,6 +162,24 @@ class Prepared(Performable):
                 )
             found = self._written[dialect.name] = self._write(table, dialect)
         return found
+
+
+class Prepared(Performable, _Written):
+    """A written statement that `perform` carries out."""
+
+    @abstractmethod
+    def step(self, dialect: Dialect, values: Any) -> Step:
+        """The statement with these values bound."""
+
+    def _made(self, dialect: Dialect) -> Any:
+        found = super()._made(dialect)
+        if dialect is SQLITE:
+            self.direct = self._direct(found)
+        return found
+
+    def _direct(self, written: Any) -> sqlite_driver.Direct | None:
+        """The way of what was written that `perform` takes on SQLite, if there is one."""
+        return None
 
 
 class PreparedInsert(Prepared):
@@ -192,13 +218,20 @@ class PreparedInsert(Prepared):
 
     def many(self, rows: Iterable[Mapping[str, Any]]) -> Call:
         """Several rows by one call; the result is how many were written."""
-        return self, iter(rows)
+        return _Rows(self), rows
 
     def step(self, dialect: Dialect, values: Any) -> Step:
-        one, many, bind = self._written.get(dialect.name) or self._made(dialect)
-        if values.__class__ is dict:
-            return one, bind(values)
-        return many, map(bind, values)
+        one, _, bind = self._written.get(dialect.name) or self._made(dialect)
+        return one, bind(values)
+
+    def steps(self, dialect: Dialect, rows: Iterable[Mapping[str, Any]]) -> Step:
+        """One statement for all rows."""
+        _, many, bind = self._written.get(dialect.name) or self._made(dialect)
+        return many, map(bind, rows)
+
+    def _direct(self, written: Any) -> sqlite_driver.Direct:
+        one, _, bind = written
+        return sqlite_driver.direct(one, bind)
 
     def _write(self, table: Table, dialect: Dialect) -> Any:
         given, same = _apart(table, self._fields, self._always, "PreparedInsert")
@@ -219,6 +252,16 @@ class PreparedInsert(Prepared):
                 text += f" RETURNING {dialect.column(table.generated)}"
             one = Statement(text, "key")
         return one, many, _binder(table, dialect, Group(given, _encoded(table, dialect, same)))
+
+
+class _Rows(Performable):
+    """Several rows of a `PreparedInsert` by one call."""
+
+    def __init__(self, insert: PreparedInsert) -> None:
+        self._insert = insert
+
+    def step(self, dialect: Dialect, values: Any) -> Step:
+        return self._insert.steps(dialect, values)
 
 
 class PreparedUpdate(Prepared):
@@ -262,6 +305,9 @@ class PreparedUpdate(Prepared):
     def step(self, dialect: Dialect, values: tuple[dict[str, Any], dict[str, Any]]) -> Step:
         statement, bind = self._written.get(dialect.name) or self._made(dialect)
         return statement, bind(values[0], values[1])
+
+    def _direct(self, written: Any) -> sqlite_driver.Direct:
+        return sqlite_driver.direct_of_two(*written)
 
     def _write(self, table: Table, dialect: Dialect) -> Any:
         given, same = _apart(table, self._values, self._always, "PreparedUpdate")
@@ -320,6 +366,9 @@ class PreparedDelete(_Equal):
         text = f"DELETE FROM {dialect.quote(table.name)}{where}"
         return Statement(text, "count"), _binder(table, dialect, Group(columns, compared=True))
 
+    def _direct(self, written: Any) -> sqlite_driver.Direct:
+        return sqlite_driver.direct(*written)
+
 
 class PreparedSelect(_Equal, Generic[M]):
     """SELECT of the models whose fields are equal to what is given; the result is a list.
@@ -342,6 +391,61 @@ class PreparedSelect(_Equal, Generic[M]):
         text = statements.select_text(table, dialect) + where
         bind = _binder(table, dialect, Group(columns, compared=True))
         return Statement(text, "all", reader(table)), bind
+
+
+class PreparedRow(_Written):
+    """SELECT of some columns of the row whose fields are equal to what is given.
+
+    It is called with a connection, as a reading verb is: nothing is begun. The result is a tuple
+    of the columns' values, or None; the model's own validators do not see them.
+
+    Example:
+        >>> balance = PreparedRow(Account, ["cents", "changed_at"], ["account_id"])
+        >>> balance(conn, account_id=1)
+        (500, datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.timezone.utc))
+
+    Raises:
+        SchemaError: when it is first used: the model is scoped.
+        FilterError: when it is first used: there is no such field, or the condition is on JSON.
+        RowError: a column holds what it cannot.
+    """
+
+    def __init__(
+        self, model: type[BaseModel], columns: Sequence[str], where: Sequence[str]
+    ) -> None:
+        super().__init__(model)
+        self._columns = columns
+        self._where = where
+
+    @cached_property
+    def _table(self) -> Table:
+        return table_of(self._model)
+
+    @overload
+    def __call__(self, conn: SyncConnection, /, **where: Any) -> tuple[Any, ...] | None: ...
+    @overload
+    def __call__(
+        self, conn: AsyncConnection, /, **where: Any
+    ) -> Coroutine[Any, Any, tuple[Any, ...] | None]: ...
+    def __call__(self, conn: Any, /, **where: Any) -> Any:
+        if conn.__class__ is sqlite3.Connection and not BLOCKS:  # as `run_on`, in fewer calls
+            statement, bind, read = self._written.get("sqlite") or self._made(SQLITE)
+            return read(sqlite_driver.execute(conn, statement, bind(where)))
+        return run_on(conn, "read", self._single, self._table, where, None)
+
+    def _single(self, dialect: Dialect, table: Table, where: dict[str, Any], _: None) -> Single:
+        statement, bind, read = self._written.get(dialect.name) or self._made(dialect)
+        return statement, bind(where), read
+
+    def _write(self, table: Table, dialect: Dialect) -> Any:
+        columns = columns_named(table, self._columns, "PreparedRow")
+        known_by = columns_named(table, self._where, "PreparedRow")
+        where = _condition(table, dialect, known_by, "PreparedRow")
+        return (
+            Statement(statements.select_text(table, dialect, columns) + where, "one"),
+            _binder(table, dialect, Group(known_by, compared=True)),
+            columns_reader(table, columns),
+        )
 
 
 # --- how they are written -------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """How rows become models, and models become rows: generated once a table, then only called.
 
-Reading goes through the model's own pydantic-core validator, so that what is read is validated.
+Reading goes through the model's own pydantic-core validator, so that what is read is validated; or
+past it, where `plain_models.py` says that it would change nothing.
 Writing takes values from the instance's dictionary. Both are small generated functions without a
 loop over columns; when one fails, a slow twin finds the column and words the error.
 """
@@ -9,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from sqlite3 import ProgrammingError
+from textwrap import indent
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from .codecs import Codec, Encoder, flat_notes, inner_notes
+from .codecs import OF_TEXT, Codec, Encoder, flat_notes, inner_notes
 from .dialects import Dialect
 from .errors import FilterError, InvalidValue, RowError
 from .op import Row
+from .plain_models import CLASSES, Passing, plain_model
 from .table import ColumnSpec, Table, table_of
 
 OnInvalid: TypeAlias = 'Literal["raise", "skip"] | Callable[[RowError], Any]'
@@ -74,8 +78,9 @@ def _by_name(table: Table) -> bool:
     return any(info.validation_alias is not None for info in fields)
 
 
-def _row_parts(table: Table, number: int) -> tuple[list[str], str, dict[str, Any]]:
-    """Variable names for a row's columns, the expression of the model, and what it refers to."""
+def _row_part(table: Table, number: int) -> tuple[list[str], str, dict[str, Any]]:
+    """Variable names for a row's columns, the lines that make the model `m` and its number of them,
+    and what they refer to."""
     names = [f"c{number}_{i}" for i in range(len(table.columns))]
     python = _needs_python(table)
     scope: dict[str, Any] = {f"validate{number}": table.validator.validate_python}
@@ -90,7 +95,64 @@ def _row_parts(table: Table, number: int) -> tuple[list[str], str, dict[str, Any
                 value = f"(None if {name} is None else {value})"
         items.append(f"{column.field!r}: {value}")
     keywords = ", by_alias=False, by_name=True" if _by_name(table) else ""
-    return names, f"validate{number}({{{', '.join(items)}}}{keywords})", scope
+    lines = f"m{number} = validate{number}({{{', '.join(items)}}}{keywords})\n"
+    plain = plain_model(table)
+    if plain is None:
+        return names, lines, scope
+    lines, plain_scope = _plain_part(table, plain, number, lines)
+    return names, lines, scope | plain_scope
+
+
+def _plain_part(
+    table: Table, plain: Mapping[str, Passing], number: int, otherwise: str
+) -> tuple[str, dict[str, Any]]:
+    """The lines that make a model as its validator would, where all values are seen to be valid."""
+    scope: dict[str, Any] = {
+        **CLASSES,
+        **_SLOTS,
+        f"new{number}": table.model.__new__,
+        f"model{number}": table.model,
+        f"fields{number}": frozenset(table.by_field),
+    }
+    places = {column.field: f"c{number}_{i}" for i, column in enumerate(table.columns)}
+    decoded: list[str] = []
+    checks: list[str] = []
+    stores: list[str] = []
+    for i, (field, passing) in enumerate(plain.items()):
+        v = places.get(field, f"o{number}_{i}")
+        scope[f"known_{v}"] = passing.known
+        if passing.decode is not None:
+            scope[f"from_{v}"] = passing.decode
+            made = f"None if {v} is None else from_{v}({v})"
+            if passing.decode in OF_TEXT:
+                scope[f"of_text_{v}"] = OF_TEXT[passing.decode]
+                made = f"of_text_{v}({v}) if {v}.__class__ is str else {made}"
+            decoded.append(f"{v}_ = {made}\n")
+            v = f"{v}_"
+        if passing.check:
+            checks.append(passing.check.format(v=v))
+        stores.append(f"    d[{field!r}] = {passing.value.format(v=v)}\n")
+    return (
+        f"{''.join(decoded)}"
+        f"if {' and '.join(checks) or True}:\n"
+        f"    m{number} = new{number}(model{number})\n"
+        f"    d = dict_of(m{number})\n"
+        f"{''.join(stores)}"
+        f"    set_fields(m{number}, set(fields{number}))\n"
+        f"    set_extra(m{number}, None)\n"
+        f"    set_private(m{number}, None)\n"
+        f"else:\n"
+        f"    {otherwise}"
+    ), scope
+
+
+_SLOTS: Mapping[str, Any] = {
+    "dict_of": vars(BaseModel)["__dict__"].__get__,  # whose keys instances share, as usual
+    "set_fields": vars(BaseModel)["__pydantic_fields_set__"].__set__,
+    "set_extra": vars(BaseModel)["__pydantic_extra__"].__set__,
+    "set_private": vars(BaseModel)["__pydantic_private__"].__set__,
+}
+"""What pydantic fills of each instance, past a model's own `__setattr__`."""
 
 
 def _compile(source: str, scope: dict[str, Any], name: str) -> Any:
@@ -123,7 +185,7 @@ def _read_one(table: Table) -> Callable[[Row | None], Any]:
             return read_many([row])[0]
         count += 1
         if count == GENERATED_AFTER:
-            read_many = reader(table)
+            read_many = _generated(table)
         return slowly(row)
 
     return read
@@ -156,7 +218,31 @@ def reader(table: Table) -> Reader:
     """The function that makes models of a chunk of rows, raising `RowError`."""
     found: Reader | None = table.cache.get("reader")
     if found is None:
-        found = table.cache["reader"] = joined_reader([(table, False)])
+        found = table.cache["reader"] = _reader(table)
+    return found
+
+
+def _reader(table: Table) -> Reader:
+    slowly = plain_reader(table)
+    read_many: Reader | None = None
+    count = 0
+
+    def read(rows: list[Any]) -> list[Any]:
+        nonlocal count, read_many
+        if read_many is None:
+            count += len(rows)
+            if count < GENERATED_AFTER:
+                return [slowly(row) for row in rows]
+            read_many = _generated(table)
+        return read_many(rows)
+
+    return read
+
+
+def _generated(table: Table) -> Reader:
+    found: Reader | None = table.cache.get("generated reader")
+    if found is None:
+        found = table.cache["generated reader"] = joined_reader([(table, False)])
     return found
 
 
@@ -190,17 +276,18 @@ def joined_reader(parts: Sequence[tuple[Table, bool]]) -> Reader:
     is NULL then, and None stands in its place. One model is read as itself, several as a tuple.
     """
     names: list[str] = []
-    expressions: list[str] = []
+    lines: list[str] = []
     scope: dict[str, Any] = {}
     for number, (table, optional) in enumerate(parts):
-        part_names, expression, part_scope = _row_parts(table, number)
+        part_names, part, part_scope = _row_part(table, number)
         if optional:
             key = part_names[table.columns.index(table.need_key()[0])]
-            expression = f"(None if {key} is None else {expression})"
+            part = f"if {key} is None:\n    m{number} = None\nelse:\n{indent(part, '    ')}"
         names += part_names
-        expressions.append(expression)
+        lines.append(part)
         scope |= part_scope
-    made = expressions[0] if len(parts) == 1 else f"({', '.join(expressions)})"
+    models = [f"m{number}" for number in range(len(parts))]
+    made = models[0] if len(parts) == 1 else f"({', '.join(models)})"
 
     def explain(rows: Sequence[Row], error: Exception) -> Exception:
         readers = [plain_reader(table) for table, _ in parts]
@@ -220,31 +307,77 @@ def joined_reader(parts: Sequence[tuple[Table, bool]]) -> Reader:
         Reader,
         _compile(
             f"def read(rows):\n"
+            f"    found = []\n"
             f"    try:\n"
-            f"        return [{made} for {unpacked} in rows]\n"
+            f"        for {unpacked} in rows:\n"
+            f"{indent(''.join(lines), ' ' * 12)}"
+            f"            found.append({made})\n"
             f"    except Exception as error:\n"
-            f"        raise explain(rows, error)\n",
+            f"        raise explain(rows, error)\n"
+            f"    return found\n",
             scope,
             "read",
         ),
     )
 
 
-def explain_row(table: Table, row: Row, error: Exception) -> Exception:
-    """The `RowError` behind a failure to read a row."""
-    values = dict(zip((column.field for column in table.columns), row, strict=False))
+def columns_reader(
+    table: Table, columns: Sequence[ColumnSpec]
+) -> Callable[[Row | None], tuple[Any, ...] | None]:
+    """The function that makes a tuple of the values of some columns, and None of no row.
+
+    What a column cannot hold raises `RowError`; the model's own validators do not see it.
+    """
+    scope: dict[str, Any] = {}
+    values: list[str] = []
+    for i, column in enumerate(columns):
+        decode = _decoder(table, column, python=True)
+        value = f"c{i}"
+        if decode is not None:
+            scope[f"decode_{value}"] = decode
+            value = f"decode_{value}({value})"
+            if column.nullable:
+                value = f"(None if c{i} is None else {value})"
+        values.append(value)
+
+    def explain(row: Row, error: Exception) -> Exception:
+        return explain_row(table, row, error, columns)
+
+    scope["explain"] = explain
+    taken = "".join(f"c{i}, " for i in range(len(columns)))
+    return cast(
+        "Callable[[Row | None], tuple[Any, ...] | None]",
+        _compile(
+            f"def read(row):\n"
+            f"    if row is None:\n"
+            f"        return None\n"
+            f"    try:\n"
+            f"        {taken} = row\n"
+            f"        return ({', '.join(values)},)\n"
+            f"    except Exception as error:\n"
+            f"        raise explain(row, error) from error\n",
+            scope,
+            "read",
+        ),
+    )
+
+
+def explain_row(
+    table: Table, row: Row, error: Exception, columns: Sequence[ColumnSpec] | None = None
+) -> Exception:
+    """The `RowError` behind a failure to read a row, or some columns of one."""
+    columns = table.columns if columns is None else columns
+    values = dict(zip((column.field for column in columns), row, strict=False))
     key: Any = tuple(values.get(column.field) for column in table.primary_key)
     key = key[0] if len(key) == 1 else key
     column, message = None, str(error)
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         place = str(first["loc"][0]) if first["loc"] else None
-        column = next(
-            (c.field for c in table.columns if place in (c.field, c.name, *c.aliases)), None
-        )
+        column = next((c.field for c in columns if place in (c.field, c.name, *c.aliases)), None)
         message = first["msg"]
     if column is None or not isinstance(error, ValidationError):
-        column = _undecodable(table, row) or column
+        column = _undecodable(columns, row) or column
     where = f"{table.name}.{column}" if column else table.name
     value = values.get(column) if column else None
     shown = repr(value)
@@ -259,8 +392,8 @@ def explain_row(table: Table, row: Row, error: Exception) -> Exception:
     )
 
 
-def _undecodable(table: Table, row: Row) -> str | None:
-    for column, value in zip(table.columns, row, strict=False):
+def _undecodable(columns: Sequence[ColumnSpec], row: Row) -> str | None:
+    for column, value in zip(columns, row, strict=False):
         if value is not None:
             try:
                 column.codec.decode(value)
@@ -428,7 +561,8 @@ def exact_binder(
             bound = _bound(dialect, column, v, e)
             if dialect.name == "sqlite" and _MOMENT in _SQLITE_USUAL.get(column.codec.name, ()):
                 # one moment often stands in several rows that are written together
-                bound = f"m[1] if (m := last[0])[0] is {v} else keep({v}, {bound})"
+                found = f"(m := moments.get(id({v}), nothing))[0] is {v}"
+                bound = f"m[1] if {found} else keep({v}, {bound})"
             values.append(bound)
             if group.compared:
                 checks.append(f"{v} is None")
@@ -443,7 +577,8 @@ def exact_binder(
                 return found
         return None
 
-    scope |= {"explain": explain, "wrong": wrong, "last": _LAST_MOMENT, "keep": _keep_moment}
+    scope |= {"explain": explain, "wrong": wrong}
+    scope |= {"moments": _MOMENTS, "nothing": (_NOTHING, None), "keep": _keep_moment}
     taken = ", ".join(f"d{number}" for number in range(len(groups)))
     source = (
         f"def bind({taken}):\n"
@@ -460,13 +595,16 @@ def exact_binder(
 
 
 _NOTHING = Exception()
-_LAST_MOMENT: list[tuple[Any, Any]] = [(_NOTHING, None)]
-"""The moment that was bound last, and how; one slot, which threads may overwrite at any time."""
+_MOMENTS: dict[int, tuple[Any, Any]] = {}
+"""The moments that were bound last, and how, by their identity, which stays theirs while they are
+here."""
 
 
 def _keep_moment(value: Any, bound: Any) -> Any:
     if value.__class__ is datetime and value.tzinfo is UTC:  # others are not for every column
-        _LAST_MOMENT[0] = value, bound
+        if len(_MOMENTS) >= 256:
+            _MOMENTS.clear()
+        _MOMENTS[id(value)] = value, bound
     return bound
 
 
@@ -474,7 +612,8 @@ class ValueBinder(NamedTuple):
     """How values of one class are bound; `plain` names those that mostly pass as they are."""
 
     kind: type
-    encode: Encoder
+    encode: Encoder | None
+    """None where nothing is bound, since the text says it all."""
     plain: str | None = None
 
     def expression(self, v: str, encode: str) -> str:
@@ -491,26 +630,14 @@ def values_binder(*groups: Mapping[str, ValueBinder]) -> ValuesBinder:
     It gives None where there are other names, or a value is of another class or not accepted.
     """
     scope: dict[str, Any] = {"refused": (FilterError, InvalidValue)}
-    names: list[str] = []
-    taken: list[str] = []
-    checks: list[str] = []
-    values: list[str] = []
-    for number, group in enumerate(groups):
-        names.append(f"len(g{number}) == {len(group)}")
-        for name, binder in group.items():
-            v, e = f"v{len(values)}", f"e{len(values)}"
-            scope |= {f"kind_{v}": binder.kind, e: binder.encode}
-            names.append(f"{name!r} in g{number}")
-            taken.append(f"        {v} = g{number}[{name!r}]\n")
-            checks.append(f"{v}.__class__ is kind_{v}")
-            values.append(binder.expression(v, e))
+    names, taken, checks, values = _unpacked(groups, scope)
     return cast(
         ValuesBinder,
         _compile(
             f"def bind({', '.join(f'g{number}' for number in range(len(groups)))}):\n"
-            f"    if {' and '.join(names) or True}:\n"
-            f"{''.join(taken)}"
-            f"        if {' and '.join(checks) or True}:\n"
+            f"    if {names}:\n"
+            f"{taken}"
+            f"        if {checks}:\n"
             f"            try:\n"
             f"                return [{', '.join(values)}]\n"
             f"            except refused:\n"
@@ -520,6 +647,67 @@ def values_binder(*groups: Mapping[str, ValueBinder]) -> ValuesBinder:
             "bind",
         ),
     )
+
+
+def values_writer(
+    groups: Sequence[Mapping[str, ValueBinder]], ready: str, scope: dict[str, Any]
+) -> Callable[..., int | None]:
+    """As `values_binder`, with the statement carried out on SQLite: how many rows were written.
+
+    It gives None, and has done nothing, also where the connection `conn` is not `ready`, which is
+    an expression. `scope` says what that means, the text `sql`, and what becomes of an error of
+    SQLite, `failed`.
+    """
+    scope = {**scope, "refused": (FilterError, InvalidValue, ProgrammingError)}
+    # a number that is too large is refused by sqlite3 before it does anything
+    names, taken, checks, values = _unpacked(groups, scope, unchecked="int")
+    return cast(
+        "Callable[..., int | None]",
+        _compile(
+            f"def write(conn, {', '.join(f'g{number}' for number in range(len(groups)))}):\n"
+            f"    if {names}:\n"
+            f"{taken}"
+            f"        try:\n"
+            f"            if not ({checks} and {ready}):\n"
+            f"                return None\n"
+            f"            bound = ({', '.join(values)},)\n"
+            f"        except refused:\n"
+            f"            return None\n"
+            f"        try:\n"
+            f"            return conn.execute(sql, bound).rowcount\n"
+            f"        except OverflowError:\n"
+            f"            return None\n"
+            f"        except Exception as error:\n"
+            f"            return failed(conn, error, bound)\n"
+            f"    return None\n",
+            scope,
+            "write",
+        ),
+    )
+
+
+def _unpacked(
+    groups: Sequence[Mapping[str, ValueBinder]], scope: dict[str, Any], unchecked: str = ""
+) -> tuple[str, str, str, list[str]]:
+    """What tells that each mapping `g0`, `g1`… has its names, the lines that take the values, what
+    tells that they are of their classes, and how each is bound; what these mean goes into `scope`.
+    """
+    names: list[str] = []
+    taken: list[str] = []
+    checks: list[str] = []
+    values: list[str] = []
+    for number, group in enumerate(groups):
+        names.append(f"len(g{number}) == {len(group)}")
+        for name, binder in group.items():
+            v, e = f"v{len(checks)}", f"e{len(checks)}"
+            scope |= {f"kind_{v}": binder.kind, e: binder.encode}
+            names.append(f"{name!r} in g{number}")
+            taken.append(f"        {v} = g{number}[{name!r}]\n")
+            checks.append(f"{v}.__class__ is kind_{v}")
+            if binder.encode is not None:
+                is_unchecked = unchecked and binder.plain == unchecked
+                values.append(v if is_unchecked else binder.expression(v, e))
+    return " and ".join(names), "".join(taken), " and ".join(checks) or "True", values
 
 
 def _bound(dialect: Dialect, column: ColumnSpec, v: str, encode: str) -> str:

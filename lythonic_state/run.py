@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
@@ -129,13 +130,11 @@ async def drive_async(
     or for the end. A statement with which such steps travel has a `stopper`, which brings it to an
     end: then it has either failed, or is done with all of them.
     """
-    from asyncio import CancelledError
-
-    from .drivers.worker import finish, finish_first
-
+    worker = _worker()
+    finish, finish_first = worker.finish, worker.finish_first
     op = as_op(made)
     cancelled = False
-    waiting: CancelledError | None = None
+    waiting: BaseException | None = None
     try:
         statement, params = op.send(None)
         while True:
@@ -158,7 +157,7 @@ async def drive_async(
                 else:
                     result = await executing
             except BaseException as error:  # noqa: BLE001  # thrown into the verb
-                cancelled = cancelled or isinstance(error, CancelledError)
+                cancelled = cancelled or isinstance(error, worker.CancelledError)
                 statement, params = op.throw(error)
             else:
                 statement, params = op.send(result)
@@ -255,7 +254,7 @@ def postgres_guard(conn: Any, access: Access) -> Guard | None:
 
     Outside of a savepoint, an error would end the transaction of which the verb is a part.
     """
-    idle = conn.info.transaction_status == 0
+    idle = conn.pgconn.transaction_status == 0
     if not idle:
         if access == "whole":
             raise _already_open()
@@ -281,7 +280,7 @@ def postgres_dialect(conn: Any) -> Dialect:
             "this connection is closed, or was lost; open another one",
             OperationalError("the connection is closed"),
         )
-    return POSTGRES if conn.info.server_version >= 170000 else POSTGRES_BEFORE_17
+    return POSTGRES if conn.pgconn.server_version >= 170000 else POSTGRES_BEFORE_17
 
 
 def _sqlite_op(access: Access, made: Op[Any] | Single, guard: Guard | None) -> Op[Any] | Single:
@@ -397,28 +396,25 @@ def run_sqlite(conn: sqlite3.Connection, access: Access, verb: Verb, args: tuple
 def _beginning(conn: sqlite3.Connection, made: Op[Any] | Single, access: Access = "write") -> Any:
     """A verb that begins a transaction, which ends with it if no row was changed."""
     before = conn.total_changes
-    if isinstance(made, tuple):
-        value = _begun(conn, made)
+    if isinstance(made, tuple):  # the same as with the guard around it
+        execute = sqlite_driver.execute
+        statement, params, finish = made
+        if not sqlite_driver.begins_with(conn, statement):
+            execute(conn, *BEGIN_SQLITE)
+        try:
+            value = execute(conn, statement, params)
+            if finish is not None:
+                value = finish(value)
+        except BaseException:
+            with suppress(DatabaseError):  # the database has given the transaction up by itself
+                execute(conn, *ROLLBACK)
+            raise
     else:
         guarded_op = _sqlite_op(access, made, _OWN_ROWS_SQLITE)
         value = drive(sqlite_driver.execute, conn, guarded_op)
     if conn.total_changes == before:
         conn.rollback()
     return value
-
-
-def _begun(conn: sqlite3.Connection, single: Single) -> Any:
-    """One statement in a transaction that it begins: the same as with the guard around it."""
-    statement, params, finish = single
-    begin, nothing = BEGIN_SQLITE
-    sqlite_driver.execute(conn, begin, nothing)
-    try:
-        result = sqlite_driver.execute(conn, statement, params)
-        return result if finish is None else finish(result)
-    except BaseException:
-        with suppress(DatabaseError):  # the database has given the transaction up by itself
-            sqlite_driver.execute(conn, *ROLLBACK)
-        raise
 
 
 def whole_on_sqlite(
@@ -509,10 +505,7 @@ class _Hop:
 async def run_aiosqlite(
     conn: aiosqlite.Connection, access: Access, verb: Verb, args: tuple[Any, ...]
 ) -> Any:
-    from asyncio import CancelledError
-
-    from .drivers import worker
-
+    worker = _worker()
     if BLOCKS:
         check_block(conn)
     hooked = worker.hook(conn)
@@ -522,7 +515,7 @@ async def run_aiosqlite(
     hop = _Hop(raw, conn, access, verb, args)
     try:
         value = await in_thread(hop)
-    except CancelledError:
+    except worker.CancelledError:
         hop.cancelled = True
         with suppress(ValueError):  # somebody closed the connection meanwhile
             await worker.finish(in_thread(hop.undo))
@@ -567,9 +560,24 @@ def _thread_lock_of(conn: Any) -> Any:
     return lock
 
 
-def run_postgres(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
+@cache
+def _postgres() -> Any:
+    """The driver, which imports psycopg; to import it in each verb would take as long as a lock."""
     from .drivers import postgres
 
+    return postgres
+
+
+@cache
+def _worker() -> Any:
+    """The same for aiosqlite's, which imports asyncio."""
+    from .drivers import worker
+
+    return worker
+
+
+def run_postgres(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
+    postgres = _postgres()
     if BLOCKS:
         check_block(conn)
     with _thread_lock_of(conn):
@@ -579,14 +587,12 @@ def run_postgres(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -
 
 
 async def run_postgres_async(conn: Any, access: Access, verb: Verb, args: tuple[Any, ...]) -> Any:
-    from .drivers import postgres
-    from .drivers.worker import finish
-
+    postgres = _postgres()
     if BLOCKS:
         check_block(conn)
     async with _lock_of(conn):
         if conn.pgconn.pipeline_status:
-            await finish(postgres.settle_async(conn))
+            await _worker().finish(postgres.settle_async(conn))
         op = _postgres_op(conn, access, verb, args)
         return await drive_async(postgres.execute_async, conn, op, postgres.stopper)
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from hashlib import sha256
 from typing import TypeAlias
 
 from .dialects import Dialect, DialectName
 from .errors import SchemaError
+from .fields import frozen, replace
 from .literals import literal
 from .table import ColumnSpec, Reference, Table
 
@@ -24,7 +25,7 @@ NAME_BYTES = 63
 """PostgreSQL cuts longer names, silently."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ColumnShape:
     """A column; `generated` says whether the database remembers which values it gave out.
 
@@ -37,7 +38,7 @@ class ColumnShape:
     generated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IndexShape:
     """An index, unique or not, whether it was made as one or as a UNIQUE constraint.
 
@@ -51,7 +52,7 @@ class IndexShape:
     where: str | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckShape:
     """A CHECK, known by the digest of its expression; `column` is the one it belongs to, if any."""
 
@@ -61,7 +62,7 @@ class CheckShape:
     column: str | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForeignKeyShape:
     """A foreign key, with the scope columns of both tables where both are scoped."""
 
@@ -72,7 +73,7 @@ class ForeignKeyShape:
     name: str = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TableShape:
     """A table with all that `Schema.diff` compares."""
 
@@ -86,7 +87,7 @@ class TableShape:
     row_security: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """A table of a Schema and the shape that it shall have in a database."""
 

@@ -20,9 +20,11 @@ from .errors import FilterError
 from .filters import (
     Comparison,
     Compiler,
+    Expression,
     OrderBy,
     ScopeValue,
     Source,
+    bound_list,
     conditions_of,
     keyword_conditions,
     operand,
@@ -54,19 +56,25 @@ def cached(table: Table, dialect: Dialect, key: tuple[Any, ...], build: Build) -
     return found
 
 
-def columns_of(table: Table, dialect: Dialect, alias: str | None = None) -> str:
-    """The SELECT list that a table's reader expects."""
+def columns_of(
+    table: Table,
+    dialect: Dialect,
+    alias: str | None = None,
+    columns: Sequence[ColumnSpec] | None = None,
+) -> str:
+    """The SELECT list that a table's reader expects, or that of some columns."""
     prefix = dialect.quote(alias or table.name) + "."
     return ", ".join(
         [
             dialect.readable(prefix + dialect.quote(column.name), column.codec)
-            for column in table.columns
+            for column in (table.columns if columns is None else columns)
         ]
     )
 
 
-def select_text(table: Table, dialect: Dialect) -> str:
-    return f"SELECT {columns_of(table, dialect)} FROM {dialect.quote(table.name)}"
+def select_text(table: Table, dialect: Dialect, columns: Sequence[ColumnSpec] | None = None) -> str:
+    selected = columns_of(table, dialect, columns=columns)
+    return f"SELECT {selected} FROM {dialect.quote(table.name)}"
 
 
 def equals(dialect: Dialect, columns: Sequence[ColumnSpec]) -> str:
@@ -132,6 +140,32 @@ def insert_many(table: Table, dialect: Dialect, *, ignore: bool) -> Statement:
         return Statement(text + " ON CONFLICT DO NOTHING" if ignore else text, "many")
 
     return cached(table, dialect, ("insert_many", ignore), build)
+
+
+def copy_many(table: Table, dialect: Dialect) -> Statement:
+    """PostgreSQL: `insert_many`, as a COPY where the connection can do that."""
+
+    def build() -> Statement:
+        names = ", ".join(dialect.quote_ddl(column.name) for column in table.columns)
+        text = f"COPY {dialect.quote_ddl(table.name)} ({names}) FROM STDIN"
+        return Statement(insert_text(table, dialect, table.columns), "many", copy=text)
+
+    return cached(table, dialect, ("copy_many",), build)
+
+
+def takes_copy(table: Table, dialect: Dialect) -> Statement:
+    """PostgreSQL: whether COPY into this table means what INSERT does: it is no view, no rule
+    rewrites it, and it has no row level security, to which COPY does not keep."""
+
+    def build() -> Statement:
+        name = dialect.quote_ddl(table.name).replace("'", "''")
+        text = (
+            "SELECT relkind IN ('r', 'p') AND NOT relhasrules AND NOT row_security_active(oid) "
+            f"FROM pg_class WHERE oid = '{name}'::regclass"
+        )
+        return Statement(text, "one", control=True)
+
+    return cached(table, dialect, ("takes_copy",), build)
 
 
 def upsert(
@@ -308,18 +342,21 @@ def select(
         statement, params = _select(table, dialect, query, scope_value)
         return replace(statement, reader=lenient_reader(table, query.on_invalid)), params
     key = _select_key(dialect, query, scope is not None)
-    found = table.cache.get(key) if key is not None else None
-    if found is not None:
-        known, bind = found
-        values = bind(query.filters)
-        if values is not None:
-            if scope is not None and table.scope is not None:
-                values.insert(0, dialect.encoder(table.scope.codec)(scope))
-            if query.limit is not None or query.offset is not None:
-                values += limits(query)
-            return known, values
+    found = None if key is None else table.cache.get(key)
+    values = None if found is None else found[1](query.filters)
+    if key is not None and found is not None and values is None:
+        # what came first under these names were values of other classes: None, or lists
+        key = (*key, *map(type, query.filters.values()))
+        found = table.cache.get(key)
+        values = None if found is None else found[1](query.filters)
+    if found is not None and values is not None:
+        if scope is not None and table.scope is not None:
+            values.insert(0, dialect.encoder(table.scope.codec)(scope))
+        if query.limit is not None or query.offset is not None:
+            values += limits(query)
+        return found[0], values
     statement, params = _select(table, dialect, query, scope_value)
-    if key is not None and is_plain(query):
+    if key is not None and _has_one_text(table, query):
         binders = filter_binders(table, dialect, query)
         table.cache[key] = statement, values_binder(binders)
     return statement, params
@@ -327,13 +364,18 @@ def select(
 
 def _select_key(dialect: Dialect, query: Query, scoped: bool) -> tuple[Any, ...] | None:
     """What decides the text of a query without conditions, beside the kinds of its values."""
-    if query.expressions or not (query.order_by is None or query.order_by.__class__ is str):
+    order: Any = query.order_by
+    if order is not None and order.__class__ is not str:
+        if order.__class__ is not list or any(each.__class__ is not str for each in order):
+            return None
+        order = tuple(order)
+    if query.expressions:
         return None
     return (
         dialect.name,
         "select",
         *query.filters,
-        query.order_by,
+        order,
         query.limit is None,
         query.offset is None,
         scoped,
@@ -356,6 +398,31 @@ def is_plain(query: Query, *values: Any) -> bool:
     return True
 
 
+def _has_one_text(table: Table, query: Query) -> bool:
+    """`is_plain`, where fields may also be equal to None, or to one of a list."""
+    scalars: dict[str, Any] = {}
+    for key, value in query.filters.items():
+        if value is not None and value.__class__ is not list:
+            scalars[key] = value
+        elif key not in table.by_field or not _is_equalled(table.by_field[key].codec, value):
+            return False
+    return is_plain(query._replace(filters=scalars))
+
+
+def _is_equalled(codec: Codec, value: list[Any] | None) -> bool:
+    """Whether to be equal to None, or to any of a list, is the same text for all such lists."""
+    if value is None:
+        return True
+    is_listed = codec.sqlite_type in ("TEXT", "INTEGER") and codec.name != "json"
+    return is_listed and codec.scale is None and bool(value) and None not in value
+
+
+def _list_operand(dialect: Dialect, label: str, codec: Codec, values: list[Any]) -> Any:
+    if not _is_equalled(codec, values):
+        raise FilterError(f"{label}: an empty list, or None in one, is written otherwise")
+    return bound_list(dialect, [operand(dialect, label, codec, value) for value in values])
+
+
 Known: TypeAlias = tuple[Statement, ValuesBinder]
 """A statement whose text is known for values of certain names and classes, and what binds them.
 
@@ -369,10 +436,20 @@ def filter_binders(table: Table, dialect: Dialect, query: Query) -> dict[str, Va
     nodes = keyword_conditions([Source(table)], query.filters)
     lefts = [node.left for node in nodes if isinstance(node, Comparison)]
     return {
-        name: plain_binder(dialect, left.codec, value)
-        or ValueBinder(value.__class__, partial(operand, dialect, left.label, left.codec))
+        name: _filter_binder(dialect, left, value)
         for left, (name, value) in zip(lefts, query.filters.items(), strict=True)
     }
+
+
+def _filter_binder(dialect: Dialect, left: Expression[Any], value: Any) -> ValueBinder:
+    if value is None:
+        return ValueBinder(type(None), None)
+    if value.__class__ is list:
+        return ValueBinder(list, partial(_list_operand, dialect, left.label, left.codec))
+    found = plain_binder(dialect, left.codec, value)
+    if found is not None:
+        return found
+    return ValueBinder(value.__class__, partial(operand, dialect, left.label, left.codec))
 
 
 def plain_binder(dialect: Dialect, codec: Codec, value: Any) -> ValueBinder | None:

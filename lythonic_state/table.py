@@ -10,16 +10,17 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 
 from .codecs import Codec, column_type, inner_notes
 from .errors import SchemaError, nearest
+from .fields import frozen
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
@@ -29,7 +30,7 @@ OnDelete = Literal["no action", "restrict", "cascade", "set null"]
 # --- markers --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class PrimaryKey:
     """Marks a field as the primary key, or as a part of it.
 
@@ -40,7 +41,7 @@ class PrimaryKey:
     """
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class ForeignKey:
     """Marks a field as a reference to another model's key.
 
@@ -56,12 +57,12 @@ class ForeignKey:
     on_delete: OnDelete = "no action"
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class AltKey:
     """Marks a field as a part of the alternative key: what people call the row by."""
 
 
-@dataclass(frozen=True, init=False)
+@frozen(slots=False)
 class Unique:
     """Marks a field as unique, or, with names and in `constraints=[…]`, several together."""
 
@@ -71,7 +72,7 @@ class Unique:
         object.__setattr__(self, "fields", fields)
 
 
-@dataclass(frozen=True, init=False)
+@frozen(slots=False)
 class Index:
     """Marks a field as indexed, or, with names and in `constraints=[…]`, several together.
 
@@ -86,7 +87,7 @@ class Index:
         object.__setattr__(self, "where", where)
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Check:
     """A condition in SQL that every row must satisfy: `Check("year > 0")`."""
 
@@ -100,19 +101,19 @@ class ColumnCheck(NamedTuple):
     column: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class ColumnName:
     """Gives the column another name than the field's."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Transient:
     """Marks a field that is not a column; it needs a default."""
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class RenamedFrom:
     """Tells a migration which column (or table) this one was called before."""
 
@@ -191,7 +192,7 @@ def _one_off(token: str, marker: str) -> bool:
 # --- tables ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class ColumnSpec:
     """One column: the field it comes from, its name in SQL and its codec."""
 
@@ -207,7 +208,7 @@ class ColumnSpec:
     renamed_from: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForeignKeySpec:
     """A reference as its marker says it: our field, and the model and field it points to."""
 
@@ -218,7 +219,7 @@ class ForeignKeySpec:
     on_delete: OnDelete
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False, slots=False)
 class Table:
     """All that is known of a model's table. `cache` keeps SQL text and generated readers."""
 
@@ -247,7 +248,9 @@ class Table:
 
     @property
     def validator(self) -> SchemaValidator:
-        return cast("SchemaValidator", self.model.__pydantic_validator__)
+        found: Any = self.model.__pydantic_validator__  # without `cast`, a call for each row
+        validator: SchemaValidator = found
+        return validator
 
     def column(self, name: str) -> ColumnSpec:
         """The column of a field.
@@ -597,7 +600,7 @@ def table_of(model: type[BaseModel]) -> Table:
 # --- foreign keys whose other end is known --------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Reference:
     """A foreign key between two known tables; composite keys are one reference.
 

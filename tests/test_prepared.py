@@ -19,6 +19,8 @@ from lythonic_state import (
     PreparedSelect,
     PreparedUpdate,
     PrimaryKey,
+    RowError,
+    Schema,
     SchemaError,
     TransactionError,
     UserOwned,
@@ -28,6 +30,7 @@ from lythonic_state import (
     open_sqlite_db,
     perform,
 )
+from lythonic_state.prepared import PreparedRow
 from tests.databases import Database
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -66,6 +69,7 @@ COUNT = PreparedUpdate(Account, ["cents"], ["name"])
 CLOSE = PreparedUpdate(Entry, ["status", "note"], ["account", "status"])
 ENTRIES = PreparedSelect(Entry, "account")
 FORGET = PreparedDelete(Entry, "account", "status")
+NOTE = PreparedRow(Entry, ["note", "at", "tags"], ["account", "token"])
 
 
 def entry(token: str, **more: Any) -> Any:
@@ -377,3 +381,44 @@ def test_a_file_of_another_program_keeps_its_pages(tmp_path: Any) -> None:
     with open_sqlite_db(path) as conn:
         assert free_space(conn) == 0
         assert conn.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+
+
+# --- some columns of one row ----------------------------------------------------------------
+
+
+async def test_some_columns_of_a_row_are_read_and_nothing_is_begun(db: Database) -> None:
+    await opened(db)
+    await db(perform(db.conn, entry("t1")))
+    await db.commit()
+
+    with count_statements(db.conn) as counted:
+        assert await db(NOTE(db.conn, account="a", token="t1")) == (None, NOW, ["x"])
+        assert await db(NOTE(db.conn, account="a", token="t2")) is None
+    assert len(counted) == 2
+    if db.dialect == "sqlite":
+        assert not db.conn.in_transaction
+
+
+def test_a_column_that_holds_what_it_cannot_is_told() -> None:
+    with open_sqlite_db(":memory:", commit=True) as conn:
+        Schema([Account, Entry]).create_tables(conn)
+        perform(conn, ACCOUNT(name="a"))
+        perform(conn, entry("t1"))
+        conn.execute("UPDATE Entry SET at = 'once'")
+
+        with pytest.raises(RowError, match=r"Entry\.at is 'once'") as caught:
+            NOTE(conn, account="a", token="t1")
+
+    assert (caught.value.table, caught.value.column) == ("Entry", "at")
+
+
+def test_what_is_wrong_with_a_row_that_is_asked_for_is_named() -> None:
+    with open_sqlite_db(":memory:") as conn:
+        with pytest.raises(InvalidValue, match="equals nothing"):
+            NOTE(conn, account=None, token="t1")
+        with pytest.raises(InvalidValue, match="was not prepared for"):
+            NOTE(conn, account="a", token="t1", cents=1)
+        with pytest.raises(FilterError, match="'account'"):
+            PreparedRow(Entry, ["acount"], ["token"])(conn, token="t1")
+        with pytest.raises(SchemaError, match="Task is scoped"):
+            PreparedRow(Task, ["title"], ["task_id"])(conn, task_id=1)

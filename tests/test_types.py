@@ -428,6 +428,11 @@ async def test_one_row_of_every_type_comes_back_in_every_colour(db: Database) ->
     }
     assert loaded.aware.tzinfo is UTC
 
+    many = [Everything() for _ in range(100)]  # so many are a COPY on PostgreSQL
+    assert await db(Everything.insert_many(db.conn, many)) == 100
+    found = await db(Everything.select(db.conn, order_by="row_id"))
+    assert found == [row, *many]
+
 
 # --- extremes -------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from ..errors import (
     CacheRefreshSuppressed,
     UnknownCacheKey,
 )
-from .flight import CacheProhibitDirectCall
+from .inside import CacheProhibitDirectCall
 from .mounting import mount_cached, register_cached_callable
 from .tables import CacheStats
 from .wrap import Cached, cached

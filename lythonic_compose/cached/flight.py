@@ -1,33 +1,23 @@
-"""Who is calling a function for a key now, so that nobody else calls it too?
+"""Who in this process is calling a function for a key now, so that nobody else calls it too?
 
-In this process a flight that others join, and the thread that renews the leases by which other
-processes know. What is called, and what is kept, is not known here.
+Whoever comes meanwhile waits for the same flight, be it in a thread or on an event loop. What is
+called, and what is kept, is not known here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import sys
 import threading
-import time
 from concurrent.futures import Future
-from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import CodeType
+from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 from weakref import WeakSet
 
-from ..errors import CacheError
-from .store import UNAVAILABLE, CacheFile
-from .tables import FunctionTable
-
-IDLE_SECONDS = 5.0
-"""How long the renewing thread stays when there is nothing to renew."""
+from lythonic_state.fields import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Landed:
     """How a flight ended: with a value, with an error, or with neither, if it was cut short."""
 
@@ -43,6 +33,41 @@ class Landed:
         return self.value
 
 
+class Flight:
+    """A call that is under way.
+
+    Where `nothing_kept` could be served instead, whoever comes has to wait for it.
+    """
+
+    def __init__(self, nothing_kept: bool) -> None:
+        self.nothing_kept = nothing_kept
+        self._end: Future[Landed] = Future()
+        self._end.set_running_or_notify_cancel()  # nobody who waits for it can cancel it
+        self._on_loops: dict[asyncio.AbstractEventLoop, asyncio.Event] = {}
+
+    def land(self, landed: Landed) -> None:
+        self._end.set_result(landed)
+
+    def wait(self) -> Landed:
+        """How it ends, for whoever may hold up its thread."""
+        return self._end.result()
+
+    async def wait_on_loop(self) -> Landed:
+        """The same on an event loop, which is told once for all who wait there."""
+        loop = asyncio.get_running_loop()
+        ended = self._on_loops.get(loop)
+        if ended is None:
+            ended = self._on_loops[loop] = asyncio.Event()
+            self._end.add_done_callback(lambda _: _tell(loop, ended))
+        await ended.wait()
+        return self._end.result()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop has been closed; nobody waits any more
+        loop.call_soon_threadsafe(ended.set)
+
+
 class Flights:
     """The calls of one function that are under way, by key."""
 
@@ -50,150 +75,31 @@ class Flights:
         _FLIGHTS.add(self)
         self.forget()
 
-    def join(self, key: str) -> tuple[Future[Landed], bool]:
-        """What will tell how the flight ends; and whether it is the caller's own, to `land`."""
+    def join(self, key: str, nothing_kept: bool) -> tuple[Flight, bool]:
+        """The flight of a key; and whether it is the caller's own, to `land`."""
         with self._lock:
-            found = self._by_key.get(key)
+            found = self.by_key.get(key)
             if found is not None:
                 return found, False
-            made: Future[Landed] = Future()
-            made.set_running_or_notify_cancel()  # nobody who waits for it can cancel it
-            self._by_key[key] = made
+            made = self.by_key[key] = Flight(nothing_kept)
             return made, True
 
-    def land(self, key: str, flight: Future[Landed], landed: Landed) -> None:
+    def land(self, key: str, flight: Flight, landed: Landed) -> None:
         with self._lock:
-            if self._by_key.get(key) is flight:  # not so in a child that was forked meanwhile
-                del self._by_key[key]
-        flight.set_result(landed)
+            if self.by_key.get(key) is flight:  # not so in a child that was forked meanwhile
+                del self.by_key[key]
+        flight.land(landed)
 
     def forget(self) -> None:
         """In a forked child: whoever calls is in the parent."""
         self._lock = threading.Lock()
-        self._by_key: dict[str, Future[Landed]] = {}
+        self.by_key: dict[str, Flight] = {}
 
 
 _FLIGHTS: WeakSet[Flights] = WeakSet()
 
 
-# --- inside of a call -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Inside:
-    """A call that a cache makes: whose, for which key, and of which code."""
-
-    of: object
-    key: str
-    codes: frozenset[CodeType]
-
-
-INSIDE: ContextVar[tuple[Inside, ...]] = ContextVar("lythonic_inside_cached", default=())
-"""The calls by caches in which the running code stands, the outermost first."""
-
-
-class CacheProhibitDirectCall(CacheError):
-    """A function that wants to be called through its cache was called around it."""
-
-    @classmethod
-    def require(cls) -> None:
-        """Refuses, inside of a function, every call of it that does not come from its cache.
-
-        Example:
-            >>> @cached("prices.db", min_ttl=0.25, max_ttl=2)
-            ... def price(symbol: str) -> float:
-            ...     CacheProhibitDirectCall.require()
-            ...     return ask_the_exchange(symbol)
-
-        Raises:
-            CacheProhibitDirectCall: the function that stands around it was called directly.
-        """
-        code = sys._getframe(1).f_code
-        if not any(code in call.codes for call in INSIDE.get()):
-            raise cls(f"{code.co_qualname} is only to be called through its cache")
-
-
-# --- leases ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Held:
-    """A lease of this process."""
-
-    file: CacheFile
-    table: FunctionTable
-    key: str
-    owner: str
-    seconds: float
-
-
-class _Renewals:
-    """Renews the leases of this process, in a thread that is there while there are any."""
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        self._process = uuid4().hex
-        self._changed = threading.Condition()
-        self._due: dict[Held, float] = {}
-        self._running = False
-
-    def new_owner(self) -> str:
-        """A name for a lease of this process that no other has."""
-        return f"{self._process}-{uuid4().hex}"
-
-    def is_left_behind(self, owner: str) -> bool:
-        """Whether a lease was this process's, and could not be released when its call was over."""
-        with self._changed:
-            return owner.startswith(self._process) and all(
-                lease.owner != owner for lease in self._due
-            )
-
-    def begin(self, lease: Held) -> None:
-        with self._changed:
-            self._due[lease] = time.monotonic() + lease.seconds / 3
-            if not self._running:
-                self._running = True
-                threading.Thread(
-                    target=self._run, name="lythonic-cache-leases", daemon=True
-                ).start()
-            self._changed.notify()
-
-    def end(self, lease: Held) -> None:
-        with self._changed:
-            self._due.pop(lease, None)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._due and not self._changed.wait(IDLE_SECONDS) and not self._due:
-                    self._running = False
-                    return
-                now = time.monotonic()
-                due = [lease for lease, at in self._due.items() if at <= now]
-                for lease in due:
-                    self._due[lease] = now + lease.seconds / 3
-                if not due and self._due:
-                    self._changed.wait(min(self._due.values()) - now)
-            for lease in due:
-                self._renew(lease)
-
-    def _renew(self, lease: Held) -> None:
-        now = datetime.now(UTC)
-        try:
-            lease.file.write(
-                lease.table, lambda conn: lease.table.renew(conn, lease.key, lease.owner, now)
-            )
-        except UNAVAILABLE:
-            pass  # it is tried again before the lease runs out
-
-
-RENEWALS = _Renewals()
-
-
 def _forget_all() -> None:
-    RENEWALS.forget()
     for flights in list(_FLIGHTS):
         flights.forget()
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, Flag
 from hashlib import blake2b
-from operator import call
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NewType, TypeAlias, Union, get_args, get_origin
@@ -21,6 +19,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, NaiveDatetime
 from typing_extensions import TypeAliasType
+
+from lythonic_state.fields import frozen
 
 from ..context import is_context, is_secret
 from ..errors import CacheError, UnknownCacheKey, nearest
@@ -36,15 +36,11 @@ SIMPLE = (
 )
 
 
-_CALL: Any = call
-"""Faster in `map` than a comprehension; checkers do not see that it takes several arguments."""
-
-
 class NoKey(Exception):
     """These arguments have no key, so that the call cannot be cached; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyPart:
     """A parameter that is part of the key: its name, the type of its column, and its text."""
 
@@ -71,7 +67,7 @@ class Key:
         self.values = _binder(method.args, [part.name for part in self.parts])
         """Gives, called as the function is, the values of `parts` in order; a TypeError if the
         function does not take these arguments."""
-        self._texts = tuple(part.text for part in self.parts)
+        self._text = _joined([part.text for part in self.parts])
 
     def of(self, values: Sequence[Any]) -> str:
         """The key that the values of `parts` make: 32 hexadecimal digits.
@@ -80,8 +76,7 @@ class Key:
             NoKey: a value is not of its declared type, or no column can hold it.
         """
         try:
-            # no text holds the sign between them
-            canonical = "\0".join(map(_CALL, self._texts, values)).encode()
+            canonical = self._text(*values).encode()
         except UnicodeEncodeError as error:
             raise NoKey(f"a text holds half of a surrogate pair ({error})") from error
         return blake2b(canonical, digest_size=16).hexdigest()
@@ -119,6 +114,16 @@ def _binder(args: Sequence[Arg], chosen: Sequence[str]) -> Callable[..., tuple[A
     exec(f"def bind({', '.join(parameters)}):\n    return ({values})", scope)
     found: Callable[..., tuple[Any, ...]] = scope["bind"]
     return found
+
+
+def _joined(texts: Sequence[Text]) -> Callable[..., str]:
+    """A function of as many values as there are texts, which joins what these make of them."""
+    scope = {f"text{i}": text for i, text in enumerate(texts)}
+    values = ", ".join(f"value{i}" for i in range(len(texts)))
+    # no text holds the sign between them
+    joined = "\\0".join(f"{{text{i}(value{i})}}" for i in range(len(texts)))
+    exec(f"def join({values}):\n    return f'{joined}'", scope)
+    return scope["join"]
 
 
 # --- at registration ------------------------------------------------------------------------

@@ -6,10 +6,11 @@ What a cache does is known by `wrap.py`, and what a namespace does by `registry.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from os import PathLike
 from typing import Any
+
+from lythonic_state.fields import frozen
 
 from ..config import NsCacheConfig
 from ..errors import ConfigError
@@ -21,7 +22,7 @@ from .policy import length, ttl
 from .wrap import Cached, is_bound, name_of, remember
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheStorage:
     """The part of a namespace's storage that caches need."""
 

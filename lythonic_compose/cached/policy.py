@@ -5,9 +5,10 @@ Pure: ages, time and chance come in as arguments. Where values are kept is not k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
+
+from lythonic_state.fields import frozen
 
 from ..errors import CacheError
 
@@ -17,7 +18,7 @@ Decision: TypeAlias = Literal["serve", "refresh", "call"]
 SECONDS_PER_DAY = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ttl:
     """From which age on a value may be refreshed, and from which it must be, in seconds."""
 

@@ -27,7 +27,7 @@ from lythonic_state import (
     transaction,
 )
 
-from .tables import Entry, FunctionTable
+from .tables import Found, FunctionTable
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class CacheFile:
         self._rests_until = 0.0
         self._refusal = ""
 
-    def get(self, table: FunctionTable, key: str) -> Entry | None:
+    def get(self, table: FunctionTable, key: str) -> Found | None:
         """The entry of a key.
 
         Raises:
@@ -100,7 +100,7 @@ class CacheFile:
         except IndexError:
             one = self._opened(BUSY_SECONDS)
         try:
-            found = table.load(one.conn, key)
+            found = table.load(one.conn, cache_key=key)
         except BaseException:
             one.close()
             raise
@@ -110,7 +110,7 @@ class CacheFile:
             one.close()
         return found
 
-    def get_at_once(self, table: FunctionTable, key: str) -> Entry | None:
+    def get_at_once(self, table: FunctionTable, key: str) -> Found | None:
         """The same on an event loop.
 
         Raises:
@@ -123,7 +123,7 @@ class CacheFile:
         if one is None:
             raise MustWait
         try:
-            found = table.load(one.conn, key)
+            found = table.load(one.conn, cache_key=key)
         except DatabaseBusy as error:
             self._quick.append(one)
             raise MustWait from error
@@ -133,7 +133,7 @@ class CacheFile:
         self._quick.append(one)
         return found
 
-    def get_and_open(self, table: FunctionTable, key: str) -> Entry | None:
+    def get_and_open(self, table: FunctionTable, key: str) -> Found | None:
         """`get`, after which somebody on an event loop finds a connection."""
         found = self.get(table, key)
         if not self._quick:

@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from pydantic import AwareDatetime, create_model
 
 from lythonic_state import DbModel, Index, PrimaryKey, Schema, col
+from lythonic_state.prepared import PreparedRow
 
 from .key import KeyPart
 from .policy import SECONDS_PER_DAY, moment, stands_below
@@ -35,6 +36,10 @@ class Entry(DbModel, abstract=True):
     cached_value: str
     """JSON, through the declared return type."""
     cached_at: AwareDatetime
+
+
+Found: TypeAlias = tuple[str, datetime]
+"""Of an entry, what a call needs: `cached_value` and `cached_at`."""
 
 
 class KeptFunction(DbModel, table="cached_functions"):
@@ -85,18 +90,15 @@ class Counter:
     """Counts what several threads do, without a lock where it is counted."""
 
     def __init__(self) -> None:
-        self._next = itertools.count(1)
+        self.add: Callable[[], int] = itertools.count(1).__next__
+        """Counts one; a number that grows with every one (and every `take`)."""
         self._taken = 0
         self._lock = threading.Lock()
-
-    def add(self) -> int:
-        """Counts one; a number that grows with every one (and every `take`)."""
-        return next(self._next)
 
     def take(self) -> int:
         """How many were added since the last time."""
         with self._lock:
-            now = next(self._next)
+            now = self.add()
             since, self._taken = now - self._taken - 1, now
             return since
 
@@ -141,9 +143,9 @@ class FunctionTable:
         return self._model(self.name)
 
     @cached_property
-    def load(self) -> Callable[[sqlite3.Connection, str], Entry | None]:
-        """Reads the entry of a key, without the columns of parameters."""
-        return self._model(self.name, ()).load_by_id
+    def load(self) -> PreparedRow:
+        """Reads the value and the time of a key."""
+        return PreparedRow(self.model, ("cached_value", "cached_at"), ("cache_key",))
 
     @cached_property
     def schema(self) -> Schema:

@@ -9,29 +9,32 @@ store offers, and `store` the one that keeps things.
 
 from __future__ import annotations
 
-from ..context import initiated_by
-from ..values import json_default, safe_json_dumps
-from .explanation import Explanation, LineageInput, LineageStep
-from .origins import RowKey
-from .provenance import NullProvenance, Provenance
-from .recovery import LeftRun, Recovery
-from .retention import Pruned
-from .row_lists import RowList
-from .store import DagProvenance
-from .tables import (
-    SCHEMA,
-    DagRun,
-    EdgeTraversal,
-    GraphSnapshot,
-    NodeAttempt,
-    NodeExecution,
-    NodeIO,
-    Payload,
-    PayloadRows,
-    RowOrigin,
-    RunIO,
-    StoreMeta,
-)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..context import initiated_by
+    from ..values import json_default, safe_json_dumps
+    from .explanation import Explanation, LineageInput, LineageStep
+    from .origins import RowKey
+    from .provenance import NullProvenance, Provenance
+    from .recovery import LeftRun, Recovery
+    from .retention import Pruned
+    from .row_lists import RowList
+    from .schema import SCHEMA
+    from .store import DagProvenance
+    from .tables import (
+        DagRun,
+        EdgeTraversal,
+        GraphSnapshot,
+        NodeAttempt,
+        NodeExecution,
+        NodeIO,
+        Payload,
+        PayloadRows,
+        RowOrigin,
+        RunIO,
+        StoreMeta,
+    )
 
 __all__ = [
     "SCHEMA",
@@ -61,3 +64,47 @@ __all__ = [
     "json_default",
     "safe_json_dumps",
 ]
+
+_ROOM = {
+    "initiated_by": "..context",
+    "json_default": "..values",
+    "safe_json_dumps": "..values",
+    "Explanation": "explanation",
+    "LineageInput": "explanation",
+    "LineageStep": "explanation",
+    "RowKey": "origins",
+    "NullProvenance": "provenance",
+    "Provenance": "provenance",
+    "LeftRun": "recovery",
+    "Recovery": "recovery",
+    "Pruned": "retention",
+    "RowList": "row_lists",
+    "DagProvenance": "store",
+    "DagRun": "tables",
+    "EdgeTraversal": "tables",
+    "GraphSnapshot": "tables",
+    "NodeAttempt": "tables",
+    "NodeExecution": "tables",
+    "NodeIO": "tables",
+    "Payload": "tables",
+    "PayloadRows": "tables",
+    "RowOrigin": "tables",
+    "RunIO": "tables",
+    "SCHEMA": "schema",
+    "StoreMeta": "tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    room = _ROOM[name]
+    path = room if room.startswith("..") else f".{room}"
+    value = globals()[name] = getattr(import_module(path, __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lythonic_state import SyncConnection, UserCtx
+from lythonic_state.later import Later
 
 from ..events import RunStatus
 from ..recall import OldRun
 from ..values import Encoded
-from . import history, memory
-from .recovery import Unfinished
 from .tables import DagRun, EdgeTraversal, NodeExecution
+
+if TYPE_CHECKING:
+    from . import history, memory
+    from .recovery import Unfinished
+else:  # who only writes the history does not read it
+    history, memory = Later(__package__, "history"), Later(__package__, "memory")
 
 T = TypeVar("T")
 

@@ -6,15 +6,22 @@ How that is answered stands in `tracing.py`, and by which rules in `lineage.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lythonic_state import DbModel, UserCtx
+from lythonic_state.later import Later
 
-from . import tracing
-from .explanation import Explanation
-from .row_lists import Outputs, RowList
 from .tables import NodeExecution
-from .tracing import Asking
+
+if TYPE_CHECKING:
+    from . import explanation, row_lists, tracing
+    from .explanation import Explanation
+    from .row_lists import Outputs, RowList
+    from .tracing import Asking
+else:
+    explanation, row_lists, tracing = (
+        Later(__package__, room) for room in ("explanation", "row_lists", "tracing")
+    )
 
 T = TypeVar("T")
 R = TypeVar("R", bound=DbModel[Any])
@@ -62,7 +69,7 @@ class AskedOfRows:
         _check_limit(limit)
         return self._trace(
             lambda asking: tracing.rows_of(asking, run_id, label, model, limit),
-            RowList(),
+            row_lists.RowList(),
             outputs,
             user_ctx,
         )
@@ -105,7 +112,10 @@ class AskedOfRows:
         """
         _check_limit(limit)
         return self._trace(
-            lambda asking: tracing.upstream_rows(asking, row, limit), RowList(), outputs, user_ctx
+            lambda asking: tracing.upstream_rows(asking, row, limit),
+            row_lists.RowList(),
+            outputs,
+            user_ctx,
         )
 
     def downstream_rows(
@@ -132,7 +142,10 @@ class AskedOfRows:
         """
         _check_limit(limit)
         return self._trace(
-            lambda asking: tracing.downstream_rows(asking, row, limit), RowList(), outputs, user_ctx
+            lambda asking: tracing.downstream_rows(asking, row, limit),
+            row_lists.RowList(),
+            outputs,
+            user_ctx,
         )
 
     def explain(
@@ -165,7 +178,7 @@ class AskedOfRows:
                 raise ValueError(f"{name} is how many at most, 1 or more, not {value!r}")
         return self._trace(
             lambda asking: tracing.explain(asking, row, depth, steps),
-            Explanation(tracing.named(row), None),
+            explanation.Explanation(tracing.named(row), None),
             outputs,
             user_ctx,
         )

@@ -6,10 +6,11 @@ Nothing is read here; `tracing.py` finds the steps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from typing import Any
+
+from lythonic_state.fields import frozen
 
 from .origins import RowKey
 
@@ -17,7 +18,7 @@ LONGEST = 200
 """So many characters of a value are shown."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LineageInput:
     """What a step was given for one parameter."""
 
@@ -28,7 +29,7 @@ class LineageInput:
     """The value as JSON, shortened; None where it is nothing but rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LineageStep:
     """A node that wrote rows of the chain: one attempt in one run."""
 
@@ -54,7 +55,7 @@ class LineageStep:
     """Of the rows that fed it and that no node had written, the first."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explanation:
     """How a row came to be: the step that wrote it, the steps whose rows fed that one, and so on.
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from .known import Known, Steps, Write
 from .node_rows import Completion, Start
-from .parts import OfRunOnly, edge_rows, keep_content, keep_edge_rows
+from .parts import OfRunOnly, edge_row, keep_content
 from .payloads import Content
-from .statements import WHOLE_ATTEMPT, WHOLE_NODE
+from .statements import EDGE, WHOLE_ATTEMPT, WHOLE_NODE
 
 
 def folded(writes: Iterable[Write]) -> list[Write]:
@@ -114,9 +114,11 @@ def _end_wholes(wholes: Sequence[_Whole], known: Known) -> Steps:
     for whole in wholes:
         told = whole.completion
         if whole.is_first:
-            edges += edge_rows(told.run_id, told.at, told.label, told.edges)
+            edges += [edge_row(told.run_id, told.at, edge) for edge in told.edges]
             continue
-        yield from keep_edge_rows(edges)
-        edges = []
+        if edges:
+            yield EDGE.many(edges)
+            edges = []
         yield from told(known)
-    yield from keep_edge_rows(edges)
+    if edges:
+        yield EDGE.many(edges)

@@ -1,16 +1,20 @@
 """How are runs read back?
 
 Functions of a connection that give models, each with the same few statements however many runs and
-nodes there are. Nothing is written here; what a runner wants to know of an earlier run stands in
-`memory.py`.
+nodes there are, and one more for each graph among them. Nothing is written here; what a runner
+wants to know of an earlier run stands in `memory.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, cast
+
+from pydantic import BaseModel
 
 from lythonic_state import AllTenants, SyncConnection, UserCtx
 
@@ -20,13 +24,17 @@ from ..errors import RunNotFound, UnknownName, nearest
 from ..events import DONE, RunStatus
 from .payloads import members
 from .recovery import Unfinished
+from .statements import COMPOSITES_OF, EDGES_OF
 from .tables import DagRun, EdgeTraversal, GraphSnapshot, NodeExecution, NodeIO, Payload, RunIO
 
 # --- runs -----------------------------------------------------------------------------------
 
 
 def run_by_id(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -> DagRun | None:
-    return DagRun.first(conn, run_id=run_id, **of_tenant(user_ctx))
+    only = of_tenant(user_ctx)
+    if not only:
+        return DagRun.load_by_id(conn, run_id)
+    return DagRun.first(conn, run_id=run_id, **only)
 
 
 def whole_run(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -> DagRun | None:
@@ -135,24 +143,32 @@ def _whole(conn: SyncConnection, runs: list[DagRun], *, nested: bool = True) -> 
 def _with_parts(conn: SyncConnection, runs: list[DagRun], *, nested: bool = True) -> list[DagRun]:
     """The runs with their nodes and edges, and with those of them that stand in each other."""
     by_id = {run.run_id: run for run in runs}
-    for node in _nodes_of(conn, list(by_id)):
+    run_ids = list(by_id)
+    # sorting here costs less than in the database, whose index has another order
+    for node in sorted(NodeExecution.select(conn, run_id=run_ids), key=_NODE_ID):
         by_id[node.run_id].nodes[node.node_label] = node
+    in_order = ["run_id", "edge_traversal_id"]
+    for edge in EdgeTraversal.select(conn, run_id=run_ids, order_by=in_order):
+        upstream = by_id[edge.run_id].nodes.get(edge.upstream_label)
+        if upstream is not None:
+            upstream.edges.append(edge)
     if nested:
         _put_into_place(conn, by_id)
     return runs
 
 
+_NODE_ID = attrgetter("node_execution_id")
+
+
 def _put_into_place(conn: SyncConnection, runs: Mapping[str, DagRun]) -> None:
-    graphs = list({run.graph_hash for run in runs.values() if run.graph_hash is not None})
-    composites = {
-        graph.graph_hash: graph.composites
-        for graph in GraphSnapshot.select(conn, graph_hash=graphs)
-        if graph.composites
-    }
+    composites: dict[str | None, Sequence[str]] = {None: ()}
     for run in runs.values():
-        for label in composites.get(run.graph_hash or "", ()):
+        if run.graph_hash not in composites:
+            found = COMPOSITES_OF(conn, graph_hash=run.graph_hash)
+            composites[run.graph_hash] = () if found is None else found[0]
+        for label in composites[run.graph_hash]:
             if label in run.nodes:
-                run.nodes[label].sub_dags = {}
+                _put(run.nodes[label], "sub_dags", {})
     # the newest of several for one place comes last
     inside = [run for run in runs.values() if run.parent_label is not None]
     for run in sorted(inside, key=_order_inside):
@@ -160,12 +176,18 @@ def _put_into_place(conn: SyncConnection, runs: Mapping[str, DagRun]) -> None:
         if node is not None:
             place = segment(run.parent_label or "", run.map_key, run.branch)
             if node.sub_dags is None:
-                node.sub_dags = {}
-            node.sub_dags[place] = run
+                _put(node, "sub_dags", {})
+            cast("dict[str, DagRun]", node.sub_dags)[place] = run
 
 
 def _order_inside(run: DagRun) -> tuple[int, datetime]:
     return (int(run.map_key) if run.map_key.isdecimal() else 0), run.started_at
+
+
+def _put(record: BaseModel, field: str, value: Any) -> None:
+    """Sets a field that has no column to a value of its type; to assign it would validate it."""
+    vars(record)[field] = value
+    record.model_fields_set.add(field)
 
 
 def _node_around(runs: Mapping[str, DagRun], run: DagRun) -> NodeExecution | None:
@@ -215,16 +237,6 @@ def pending_nodes(conn: SyncConnection, run_id: str, user_ctx: UserCtx = None) -
     return [label for label in dict.fromkeys(labels) if label not in done]
 
 
-def _nodes_of(conn: SyncConnection, run_ids: list[str]) -> list[NodeExecution]:
-    nodes = NodeExecution.select(conn, run_id=run_ids, order_by="node_execution_id")
-    by_key = {(node.run_id, node.node_label): node for node in nodes}
-    for edge in EdgeTraversal.select(conn, run_id=run_ids, order_by="edge_traversal_id"):
-        upstream = by_key.get((edge.run_id, edge.upstream_label))
-        if upstream is not None:
-            upstream.edges.append(edge)
-    return nodes
-
-
 # --- values ---------------------------------------------------------------------------------
 
 
@@ -249,13 +261,13 @@ def load_io(
             raise UnknownName(
                 f"run {run.run_id!r} has no node {label!r}{nearest(label, run.nodes)}"
             )
-    wanted = {hash_ for hash_ in (run.source_inputs, run.sink_outputs) if hash_ is not None}
+    wanted = {run.source_inputs, run.sink_outputs}
     for node in run.nodes.values():
-        wanted.update(
-            hash_ for hash_ in (node.input_payload, node.output_payload) if hash_ is not None
-        )
+        wanted.add(node.input_payload)
+        wanted.add(node.output_payload)
+    hashes = [each for each in wanted if each is not None]
     payloads = {
-        payload.payload_hash: payload for payload in Payload.select(conn, payload_hash=list(wanted))
+        payload.payload_hash: payload for payload in Payload.select(conn, payload_hash=hashes)
     }
     given = {} if run.source_inputs is None else members(payloads[run.source_inputs].text)
     outputs = {
@@ -272,31 +284,33 @@ def load_io(
             elif node.started_at is not None:
                 text = _composed(given.get(label), incoming.get(label, ()), outputs)
             output = outputs.get(label)
-            node.io = NodeIO(
+            io = NodeIO(
                 input_json=text,
                 output_json=None if output is None else output.text,
                 output_type=None if output is None else output.type_name,
                 restorable=output is not None and output.restorable,
             )
-    run.io = RunIO(
+            _put(node, "io", io)
+    run_io = RunIO(
         source_inputs_json=None if run.source_inputs is None else payloads[run.source_inputs].text,
         sink_outputs_json=_sink_outputs(run, payloads, outputs),
     )
+    _put(run, "io", run_io)
     return run
 
 
 def _incoming(conn: SyncConnection, run: DagRun) -> dict[str, list[EdgeTraversal]]:
     """What came along edges into each node, in the order of the graph."""
-    graph = None if run.graph_hash is None else GraphSnapshot.load_by_id(conn, run.graph_hash)
-    places = {
-        (up, down): place for place, (up, down, *_) in enumerate(graph.edges if graph else ())
-    }
-    edges = [edge for node in run.nodes.values() for edge in node.edges]
     incoming: dict[str, list[EdgeTraversal]] = {}
-    for edge in sorted(
-        edges, key=lambda edge: places.get((edge.upstream_label, edge.downstream_label), 0)
-    ):
-        incoming.setdefault(edge.downstream_label, []).append(edge)
+    for node in run.nodes.values():
+        for edge in node.edges:
+            incoming.setdefault(edge.downstream_label, []).append(edge)
+    if run.graph_hash is not None and any(len(edges) > 1 for edges in incoming.values()):
+        found = EDGES_OF(conn, graph_hash=run.graph_hash)
+        ordered: Sequence[tuple[str, ...]] = () if found is None else found[0]
+        places = {(up, down): place for place, (up, down, *_) in enumerate(ordered)}
+        for edges in incoming.values():
+            edges.sort(key=lambda edge: places.get((edge.upstream_label, edge.downstream_label), 0))
     return incoming
 
 
@@ -335,4 +349,9 @@ def _sink_outputs(
 
 
 def _object(parts: Iterable[tuple[str, str]]) -> str:
-    return f"{{{','.join(f'{json.dumps(name)}:{text}' for name, text in parts)}}}"
+    return f"{{{','.join([f'{_quoted(name)}:{text}' for name, text in parts])}}}"
+
+
+@lru_cache(1024)
+def _quoted(name: str) -> str:
+    return json.dumps(name)

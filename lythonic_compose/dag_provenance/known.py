@@ -8,19 +8,18 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from ..plan import EdgeRule
+from lythonic_state.fields import mutable
+
 from .liveness import owner_of_this_process, why_alive
 from .tables import DagRun
 
 Steps: TypeAlias = Generator[Any, Any, None]
 Write: TypeAlias = "Callable[[Known], Steps]"
 """What is left to do with a connection."""
-EdgeTold: TypeAlias = "tuple[str, str | None, EdgeRule]"
-"""A downstream, the parameter that it feeds there, and the rule."""
 REMEMBERED = 4096
 
 
@@ -55,7 +54,7 @@ class RunningAttempt(NamedTuple):
     number: int
 
 
-@dataclass
+@mutable(slots=False)
 class Known:
     """What need not be asked of the database, since it was written from here.
 

@@ -22,11 +22,11 @@ that was run again in the same run, the last attempt counts.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from lythonic_state import SyncConnection
+from lythonic_state.fields import frozen
 
 from ..events import DONE
 from .origins import (
@@ -40,7 +40,7 @@ from .payloads import members
 from .tables import DagRun, EdgeTraversal, NodeAttempt, NodeExecution, Payload, PayloadRows
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """Rows that a node gave: those that its attempt wrote, or those that a value held."""
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+
+from lythonic_state.fields import frozen
 
 LEASE = timedelta(seconds=60)
 """So old may a heartbeat be where nothing else tells."""
@@ -22,7 +24,7 @@ HERE = "in this process"
 """Said of an owner that is a store of this process, which is open."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owner:
     """A process and the session of its store; what the system does not tell is empty."""
 
@@ -45,7 +47,7 @@ class Owner:
         return cls(parts[0], parts[1], int(parts[2]), parts[3], parts[4])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Here:
     """From where one looks: a boot, a pid namespace, and what it tells of processes."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from lythonic_state.fields import mutable
 
 from ..errors import WrongRunState
 from ..events import (
@@ -18,10 +19,10 @@ from ..events import (
     NodeSkipped,
     NodeStarted,
 )
-from ..outputs.elsewhere import SavedElsewhere
 from ..outputs.found import Written
 from ..outputs.saving import Origin, save
-from .known import Author, EdgeTold, Known, RunningAttempt, Steps, Write, together
+from ..plan import PlannedEdge
+from .known import Author, Known, RunningAttempt, Steps, Write, together
 from .parts import (
     attempt_running,
     end_attempts,
@@ -32,7 +33,6 @@ from .parts import (
     outcome_of,
     put_node,
     stale_attempt,
-    told_edges,
     traceback_of,
 )
 from .payloads import Content, payload_of
@@ -51,6 +51,9 @@ from .statements import (
     START_AGAIN,
 )
 from .tables import span_of
+
+if TYPE_CHECKING:
+    from ..outputs.elsewhere import SavedElsewhere
 
 
 def of_node_started(event: NodeStarted, author: Author) -> Write:
@@ -72,7 +75,7 @@ def node_started(
     return Start(run_id, at, label, given, is_source, is_sink, author, number)
 
 
-@dataclass(eq=False, slots=True)
+@mutable(eq=False)
 class Start:
     run_id: str
     at: datetime
@@ -87,7 +90,9 @@ class Start:
         run_id, at, label, given, number = self.run_id, self.at, self.label, self.given, self.number
         if given is not None:
             yield from keep_content(known, given)
-        fence = yield from self.fence(known)
+        fence = known.fences.get(run_id)
+        if fence is None:
+            fence = yield from self.fence(known)
         # the calls that every node takes are written as the tuples that they are, which is faster
         node_id = yield (
             START,
@@ -159,16 +164,14 @@ def of_node_completed(event: NodeCompleted, _: Author) -> Write:
     what = f"what {node.label} returned"
     if written is None:
         output = payload_of(event.value, node.returns, what)
-        return Completion(
-            event.run_id, event.at, node.label, output, told_edges(node), event.attempt
-        )
+        return Completion(event.run_id, event.at, node.label, output, node.edges, event.attempt)
     return Completion(
         event.run_id,
         event.at,
         node.label,
         # made once the rows in it have their keys
         partial(payload_of, event.value, node.returns, what, has_origins=True),
-        told_edges(node),
+        node.edges,
         event.attempt,
         partial(_save, written),
     )
@@ -192,7 +195,7 @@ def _completed_elsewhere(event: NodeCompleted, saved: SavedElsewhere) -> Write:
         event.at,
         node.label,
         content,
-        told_edges(node),
+        node.edges,
         event.attempt,
         copy_origins,
         adopted=saved.adopted,
@@ -230,7 +233,7 @@ def node_completed(
     at: datetime,
     label: str,
     output: Content | str | Callable[[], Content],
-    edges: Sequence[EdgeTold],
+    edges: Sequence[PlannedEdge],
     number: int | None = None,
     save_rows: Callable[[int], Steps] | None = None,
     *,
@@ -268,13 +271,13 @@ def output_kept(run_id: str, label: str, number: int, output: Content) -> Write:
     return write
 
 
-@dataclass(eq=False, slots=True)
+@mutable(eq=False)
 class Completion:
     run_id: str
     at: datetime
     label: str
     output: Content | str | Callable[[], Content]
-    edges: Sequence[EdgeTold]
+    edges: Sequence[PlannedEdge]
     number: int | None
     save_rows: Callable[[int], Steps] | None = None
 
@@ -286,7 +289,9 @@ class Completion:
             self.number,
             self.output,
         )
-        attempt = yield from attempt_running(known, run_id, label, number)
+        attempt = known.running.get((run_id, label))
+        if attempt is None or attempt.number != number:
+            attempt = yield from attempt_running(known, run_id, label, number)
         if attempt is None:
             if number is None:
                 raise WrongRunState(f"{label!r} has not been started in run {run_id!r}")
@@ -303,7 +308,8 @@ class Completion:
             content = content.payload_hash
         done = {"finished_at": at, "output_payload": content}
         yield COMPLETE, (done, {"node_execution_id": attempt.node_id})
-        yield from keep_edges(run_id, at, label, self.edges)
+        if self.edges:
+            yield from keep_edges(run_id, at, self.edges)
         del known.running[run_id, label]
 
 
@@ -319,7 +325,7 @@ def of_node_skipped(event: NodeSkipped, _: Author) -> Write:
         event.at,
         node.label,
         content,
-        told_edges(node),
+        node.edges,
         node.is_source,
         node.is_sink,
         event.reused_from,
@@ -331,7 +337,7 @@ def node_skipped(
     at: datetime,
     label: str,
     output: Content | str,
-    edges: Sequence[EdgeTold] = (),
+    edges: Sequence[PlannedEdge] = (),
     is_source: bool = False,
     is_sink: bool = False,
     reused_from: str | None = None,
@@ -347,7 +353,7 @@ def node_skipped(
         values.update(output_payload=output_hash, reused_from=reused_from)
         yield from put_node(run_id, label, is_source, is_sink, values)
         yield FORGET_EDGES(run_id=run_id, upstream_label=label)
-        yield from keep_edges(run_id, at, label, edges)
+        yield from keep_edges(run_id, at, edges)
 
     return write
 

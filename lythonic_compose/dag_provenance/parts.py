@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import traceback
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from lythonic_state.fields import mutable
+
 from ..errors import RunNotFound, RunTakenOver, WrongRunState
 from ..events import NodeStatus
-from ..plan import NodePlan, Plan
+from ..plan import Plan, PlannedEdge
 from ..values import storable
-from .known import Author, EdgeTold, Known, RunningAttempt, Steps, Write
+from .known import Author, Known, RunningAttempt, Steps, Write
 from .payloads import Content
 from .statements import (
     ATTEMPTS_OF,
@@ -108,8 +109,14 @@ def keep_graph(known: Known, graph: Graph | None) -> Steps:
 def keep_content(known: Known, content: Content) -> Steps:
     if not known.has(content.payload_hash):
         payload_hash, type_name, restorable, text, rows = content
-        made = yield PAYLOAD(
-            payload_hash=payload_hash, type_name=type_name, restorable=restorable, text=text
+        made = yield (
+            PAYLOAD,
+            {
+                "payload_hash": payload_hash,
+                "type_name": type_name,
+                "restorable": restorable,
+                "text": text,
+            },
         )
         if made and rows:
             yield PAYLOAD_ROWS.many(
@@ -117,7 +124,7 @@ def keep_content(known: Known, content: Content) -> Steps:
             )
 
 
-@dataclass(eq=False, slots=True)
+@mutable(eq=False)
 class OfRunOnly:
     """A write that does nothing to nodes that have begun."""
 
@@ -209,35 +216,22 @@ def put_node(
     return node_id
 
 
-def told_edges(node: NodePlan) -> list[EdgeTold]:
-    return [(edge.downstream, edge.param, edge.rule) for edge in node.edges]
+def keep_edges(run_id: str, at: datetime, edges: Sequence[PlannedEdge]) -> Steps:
+    if len(edges) == 1:
+        yield EDGE, edge_row(run_id, at, edges[0])
+    elif edges:
+        yield EDGE.many([edge_row(run_id, at, edge) for edge in edges])
 
 
-def keep_edges(run_id: str, at: datetime, label: str, edges: Iterable[EdgeTold]) -> Steps:
-    return keep_edge_rows(edge_rows(run_id, at, label, edges))
-
-
-def edge_rows(
-    run_id: str, at: datetime, label: str, edges: Iterable[EdgeTold]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "run_id": run_id,
-            "upstream_label": label,
-            "downstream_label": downstream,
-            "param": param,
-            "rule": rule,
-            "traversed_at": at,
-        }
-        for downstream, param, rule in edges
-    ]
-
-
-def keep_edge_rows(rows: Sequence[dict[str, Any]]) -> Steps:
-    if len(rows) == 1:
-        yield EDGE, rows[0]
-    elif rows:
-        yield EDGE.many(rows)
+def edge_row(run_id: str, at: datetime, edge: PlannedEdge) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "upstream_label": edge.upstream,
+        "downstream_label": edge.downstream,
+        "param": edge.param,
+        "rule": edge.rule,
+        "traversed_at": at,
+    }
 
 
 def traceback_of(error: BaseException) -> str:

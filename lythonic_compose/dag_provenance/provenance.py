@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from lythonic_state import DbModel, SyncConnection, UserCtx
+from lythonic_state.later import Later
 
 from ..dag_runner import utc_now
 from ..events import Event
@@ -19,11 +20,16 @@ from .asked import AskedOfRuns
 from .asked_rows import AskedOfRows
 from .known import Author, Write
 from .recovery import Recovers
-from .retention import Pruned
-from .row_lists import Outputs
 from .tables import DagRun
 from .told import Told
-from .tracing import Asking
+
+if TYPE_CHECKING:
+    from . import retention
+    from .retention import Pruned
+    from .row_lists import Outputs
+    from .tracing import Asking
+else:
+    retention = Later(__package__, "retention")
 
 T = TypeVar("T")
 
@@ -179,4 +185,4 @@ class NullProvenance(Provenance):
         keep_last: int | None = None,
         dry_run: bool = False,
     ) -> Pruned:
-        return Pruned(dry_run=dry_run)
+        return retention.Pruned(dry_run=dry_run)

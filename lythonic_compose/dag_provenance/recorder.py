@@ -1,13 +1,13 @@
 """Which rows does an event make?
 
-What can be prepared without a database is done first (`write_of`); what is left is a `Write`, which
-yields prepared statements to whoever holds the connection. A `Write` may be carried out again after
-it failed. Nothing is read for users here.
+What can be prepared without a database is done first (`writes_of`); what is left is a `Write`,
+which yields prepared statements to whoever holds the connection. A `Write` may be carried out again
+after it failed. Nothing is read for users here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import failpoints
@@ -37,12 +37,12 @@ from .node_rows import (
 from .run_rows import of_run_finished, of_run_resumed, of_run_started
 
 
-def write_of(event: Event, author: Author) -> Write:
-    """What an event makes of the tables."""
-    write = _WRITES[type(event)](event, author)
+def writes_of(events: Iterable[Event], author: Author) -> list[Write]:
+    """What events make of the tables."""
+    writes = [_WRITES[event.__class__](event, author) for event in events]
     if failpoints.armed is None or not failpoints.armed.endswith(".inside"):
-        return write
-    return together(write, _inside(event))
+        return writes
+    return [together(*pair) for pair in zip(writes, map(_inside, events), strict=True)]
 
 
 def _inside(event: Event) -> Write:

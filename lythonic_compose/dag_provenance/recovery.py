@@ -6,15 +6,16 @@ given its graph, and what cannot go on is listed with the reason. No table is re
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from lythonic_state import UserCtx
+from lythonic_state.fields import frozen
+from lythonic_state.later import asyncio
 
 from ..call import in_thread, run_to_result
 from ..context import tenant_of
@@ -58,7 +59,7 @@ MOST_TIMES = 50
 """A run that was begun and continued so often is not continued once more without being asked."""
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class LeftRun:
     """A run that was not continued, and why.
 
@@ -79,7 +80,7 @@ class LeftRun:
     exception: BaseException | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Recovery:
     """What came of a recovery: how the runs ended that it continued, and which it left."""
 
@@ -98,7 +99,7 @@ class Recovery:
         return "\n".join(lines) or "no run has to be recovered"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unfinished:
     """A run that has not ended, and who is at work on it: None if nobody is."""
 

@@ -8,7 +8,6 @@ pinned stays, and so does one with such a run inside.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from lythonic_state import (
     select_columns,
     transaction,
 )
+from lythonic_state.fields import frozen
 
 from ..failpoints import reached
 from .tables import DagRun, GraphSnapshot, NodeExecution, Payload
@@ -33,7 +33,7 @@ BATCH = 1000
 """So many nodes or payloads are removed in one transaction, at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pruned:
     """What `prune` removed, or would remove."""
 

@@ -1,8 +1,9 @@
-"""Which statements write the record of a run? Each is written once, and carried out many times."""
+"""Which statements keep the record of a run? Each is written once, and carried out many times."""
 
 from __future__ import annotations
 
 from lythonic_state import PreparedDelete, PreparedInsert, PreparedSelect, PreparedUpdate
+from lythonic_state.prepared import PreparedRow
 
 from .held import HeldRows
 from .tables import (
@@ -115,4 +116,6 @@ ORIGIN = PreparedInsert(
     RowOrigin, "node_attempt_id", "table_name", "first_key", "last_key", "span", "key_text"
 )
 ORIGIN_OF_TEXT = PreparedSelect(RowOrigin, "node_attempt_id", "table_name", "key_text")
+COMPOSITES_OF = PreparedRow(GraphSnapshot, ["composites"], ["graph_hash"])
+EDGES_OF = PreparedRow(GraphSnapshot, ["edges"], ["graph_hash"])
 FORGET_EDGES = PreparedDelete(EdgeTraversal, "run_id", "upstream_label")

@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from os import PathLike, fspath
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lythonic_state import AsyncConnection, DbModel, Opener, SchemaError, SyncConnection, UserCtx
+from lythonic_state.later import Later
 
 from ..dag_runner import utc_now
 from ..events import (
     Event,
     NodeCompleted,
     NodeSkipped,
+    NodeStarted,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -28,22 +30,28 @@ from ..events import (
 from ..failpoints import reached
 from ..outputs.reading import from_anywhere
 from ..outputs.rows import RowSource
-from . import node_rows, recorder, retention, run_rows
+from . import node_rows, recorder, run_rows
 from .known import Author, Write
 from .liveness import begin_session, end_session
 from .payloads import is_small, payload_of
 from .provenance import Provenance
-from .retention import Pruned
-from .row_lists import Outputs, Places
-from .row_source import StoreRows
 from .tables import (
-    SCHEMA,
     STORE_VERSION,
     DagRun,
     StoreMeta,
 )
-from .tracing import Asking
 from .writer import Durability, Writer
+
+if TYPE_CHECKING:
+    from . import retention, row_lists, row_source, schema, tracing
+    from .retention import Pruned
+    from .row_lists import Outputs
+    from .tracing import Asking
+else:
+    retention, row_lists, row_source, schema, tracing = (
+        Later(__package__, room)
+        for room in ("retention", "row_lists", "row_source", "schema", "tracing")
+    )
 
 T = TypeVar("T")
 LOG = logging.getLogger("lythonic_compose")
@@ -121,20 +129,25 @@ class DagProvenance(Provenance):
                 has_rows = True
         broken = self._broken_among(events)
         try:
-            at_once = _are_awaited(events)
-            self._writer.write(self._writes(events), at_once=at_once, alone=has_rows)
+            at_once = has_rows or any(isinstance(event, _AWAITED) for event in events)
+            writes = recorder.writes_of(events, self._author)
+            self._writer.write(writes, at_once=at_once, alone=has_rows)
         except BaseException:
             self._note_ends(events, broken)
             raise
 
     def try_emit(self, *events: Event) -> bool:
+        at_once = False
         for event in events:
-            if not _is_small(event):
-                return False
-        broken = self._broken_among(events)
+            kind = event.__class__
+            if kind is not NodeStarted:  # of which there are the most, and nothing to be asked
+                if not _is_small(event):
+                    return False
+                at_once = at_once or kind in _AWAITED
+        broken = self._broken_among(events) if self._author.broken else _NONE
+        make = partial(recorder.writes_of, events, self._author)
         try:
-            make = partial(self._writes, events)
-            return self._writer.try_write(make, at_once=_are_awaited(events))
+            return self._writer.try_write(make, at_once=at_once)
         except BaseException:
             self._note_ends(events, broken)
             raise
@@ -164,10 +177,7 @@ class DagProvenance(Provenance):
 
     def row_source(self) -> RowSource:
         writer = self._writer
-        return StoreRows(writer.target, writer if writer.in_memory else None)
-
-    def _writes(self, events: Sequence[Event]) -> list[Write]:
-        return [recorder.write_of(event, self._author) for event in events]
+        return row_source.StoreRows(writer.target, writer if writer.in_memory else None)
 
     def _broken_among(self, events: Sequence[Event]) -> set[str]:
         broken = self._author.broken
@@ -205,8 +215,8 @@ class DagProvenance(Provenance):
         self, read: Callable[[Asking], T], empty: T, outputs: Outputs | None, user_ctx: UserCtx
     ) -> T:
         # on a connection of its own, so that others write meanwhile
-        with self.open() as conn, Places(conn, outputs, self._rows_at) as places:
-            return read(Asking(conn, places, user_ctx))
+        with self.open() as conn, row_lists.Places(conn, outputs, self._rows_at) as places:
+            return read(tracing.Asking(conn, places, user_ctx))
 
     def _why_running(self, run: DagRun, at: datetime) -> str | None:
         return self._author.why_running(run, at)
@@ -225,10 +235,10 @@ class DagProvenance(Provenance):
 
 def _prepare(conn: SyncConnection) -> None:
     try:
-        SCHEMA.create_tables(conn)
+        schema.SCHEMA.create_tables(conn)
     except SchemaError:  # of an older version, as a rule
         conn.rollback()
-        SCHEMA.migrate(conn)
+        schema.SCHEMA.migrate(conn)
     version = StoreMeta(name="version", value=str(STORE_VERSION))
     StoreMeta.insert_many(conn, [version], on_conflict="ignore")
     reached("store.prepared")
@@ -249,16 +259,9 @@ def _end(writer: Writer, session: str) -> None:
         end_session(session)
 
 
-def _are_awaited(events: Sequence[Event]) -> bool:
-    """Whether somebody relies on these being written: a run has ended, or goes on here, or rows may
-    be refused."""
-    for event in events:
-        if isinstance(event, NodeCompleted):
-            if event.written is not None:
-                return True
-        elif isinstance(event, (RunFinished, RunResumed)):
-            return True
-    return False
+_NONE: set[str] = set()
+_AWAITED = (RunFinished, RunResumed)
+"""Somebody relies on these being written: a run has ended, or goes on here."""
 
 
 def _is_small(event: Event) -> bool:

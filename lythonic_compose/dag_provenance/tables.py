@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from lythonic_state import DbModel, ForeignKey, Index, PrimaryKey, Schema, Transient, Unique
+from lythonic_state import DbModel, ForeignKey, Index, PrimaryKey, Transient, Unique
+from lythonic_state.later import Later
 
 from ..errors import WrongRunState
 from ..events import NodeStatus, RunStatus
 from ..plan import EdgeRule
 from ..values import Encoded, decode_named
-from .shown import nodes_html, run_html
+
+if TYPE_CHECKING:
+    from . import shown
+else:  # for notebooks
+    shown = Later(__package__, "shown")
 
 STORE_VERSION = 1
 PAYLOAD_FORMAT = 1
@@ -25,6 +30,9 @@ PAYLOAD_FORMAT = 1
 
 class Record(DbModel, abstract=True):
     """A row whose columns are also items: `run.status` and `run["status"]`."""
+
+    # a table is worked out with the first row of it, and not when a program starts
+    model_config = ConfigDict(defer_build=True)
 
     def __getitem__(self, name: str) -> Any:
         return _item(self, name)
@@ -59,7 +67,7 @@ class GraphSnapshot(Record, table="graphs"):
 class RunIO(BaseModel):
     """What a run was given and what it gave, as JSON text."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     source_inputs_json: str | None = None
     """By node and parameter, without what is secret."""
@@ -73,7 +81,7 @@ class RunIO(BaseModel):
 class NodeIO(BaseModel):
     """What a node was given and what it returned, as JSON text."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     input_json: str | None = None
     """By parameter, without what is secret and what was left to its default."""
@@ -92,7 +100,12 @@ class DagRun(
     table="dag_runs",
     constraints=[
         Index("status", "started_at"),
-        *(Index(name, where=f"{name} IS NOT NULL") for name in ("source_inputs", "sink_outputs")),
+        # of a run, one of these two: the newest outermost runs are found without looking at others
+        Index("started_at", where="parent_run_id IS NULL"),
+        *(
+            Index(name, where=f"{name} IS NOT NULL")
+            for name in ("parent_run_id", "source_inputs", "sink_outputs")
+        ),
     ],
 ):
     """A run of a graph."""
@@ -101,9 +114,7 @@ class DagRun(
     dag_nsref: str | None = None
     path: str = ""
     """Where a nested run stands: "pipeline:dag/chunks[0]"."""
-    parent_run_id: Annotated[
-        str | None, ForeignKey("DagRun.run_id", on_delete="cascade"), Index()
-    ] = None
+    parent_run_id: Annotated[str | None, ForeignKey("DagRun.run_id", on_delete="cascade")] = None
     parent_label: str | None = None
     """The node of the parent in which this run stands; None for a run that was only begun there."""
     map_key: str = ""
@@ -155,7 +166,7 @@ class DagRun(
         return (self.finished_at - self.started_at).total_seconds()
 
     def _repr_html_(self) -> str:
-        return run_html(self)
+        return shown.run_html(self)
 
     def latest_update(self) -> datetime:
         """When something last happened in this run, as far as its nodes are loaded."""
@@ -225,7 +236,7 @@ class NodeExecution(
         return decode_named(Encoded(self.io.output_json, io.restorable, io.output_type or ""))
 
     def _repr_html_(self) -> str:
-        return nodes_html([self])
+        return shown.nodes_html([self])
 
     @property
     def duration(self) -> float | None:
@@ -334,24 +345,6 @@ class StoreMeta(Record, table="store_meta"):
 
     name: Annotated[str, PrimaryKey()]
     value: str
-
-
-DagRun.model_rebuild()
-NodeExecution.model_rebuild()
-
-SCHEMA = Schema(
-    [
-        StoreMeta,
-        Payload,
-        GraphSnapshot,
-        DagRun,
-        NodeExecution,
-        NodeAttempt,
-        EdgeTraversal,
-        RowOrigin,
-        PayloadRows,
-    ]
-)
 
 
 def _item(record: BaseModel, name: str) -> Any:

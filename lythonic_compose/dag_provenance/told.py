@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..events import RunStatus
+from ..plan import EdgeRule, PlannedEdge
 from . import known, node_rows, run_rows
-from .known import Author, EdgeTold, Write
+from .known import Author, Write
 from .payloads import given_text, inputs_of
+
+EdgeTold: TypeAlias = tuple[str, str | None, EdgeRule]
+"""A downstream, the parameter that it feeds there, and the rule."""
 
 
 class Told:
@@ -95,8 +99,9 @@ class Told:
             WrongRunState: it has not been started.
         """
         output = given_text(output_json)
+        planned = [PlannedEdge(node_label, *edge) for edge in edges]
         self._write(
-            lambda _: node_rows.node_completed(run_id, self._clock(), node_label, output, edges)
+            lambda _: node_rows.node_completed(run_id, self._clock(), node_label, output, planned)
         )
 
     def fail_node_and_finish_run(self, run_id: str, node_label: str, error: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from lythonic_state import (
     col,
     select_columns,
 )
+from lythonic_state.fields import frozen, mutable, replace
 from lythonic_state.identity import is_scoped, models_of_table, table_name
 
 from ..errors import RunNotFound, UnknownName, nearest
@@ -43,7 +44,7 @@ LOOKED_AT = 1000
 """So many rows of a value are looked at, to say who wrote them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asking:
     """Whom a question about rows is put to, and by whom."""
 
@@ -198,7 +199,7 @@ def _text_now(asking: Asking, row: Any, key: int | str) -> str | None:
     return None if now is None else shortened(now.model_dump_json())
 
 
-@dataclass
+@mutable(slots=False)
 class _Begun:
     """A step of a chain, while the chain is followed."""
 

@@ -12,10 +12,10 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from lythonic_state import (
@@ -58,8 +58,9 @@ CHECKPOINT_WRITES = 100
 """After so many, SQLite's log is moved into the file; that is about its own thousand pages."""
 ROWS_OF_A_WRITE = 100
 """Where there are more, they count as several."""
-CHECKPOINT_PAGES = 2000
-"""So much may be left in the log."""
+RESTART_WRITES = 400
+"""After so many, the log is moved to its end, so that it begins anew. Else it would grow for
+as long as there is no pause; and to write over an old log takes half of the time."""
 
 
 class _Job:
@@ -109,7 +110,10 @@ class Writer:
         self._forked = False
         self._keeper: _Keeper | None = None
         self._since_checkpoint = 0
+        self._since_restart = 0
         self._lending = 0
+        self._began = False
+        """Whether the transaction has begun that is carried out now, or was last."""
         # a killed process loses nothing of a run's history; a power cut may lose the last commits
         self._synchronous: Synchronous = "NORMAL"
         self._sure_at = 0.0, 0.0
@@ -156,7 +160,8 @@ class Writer:
 
         What is to be written is made once it is sure that it can be.
         """
-        self._raise_unheard()
+        if self._unheard is not None:
+            self._raise_unheard()
         if self._durability == "run" and not at_once:
             if len(self._queue) >= FLUSH_WRITES:
                 return False
@@ -166,11 +171,10 @@ class Writer:
         if not self._is_sqlite or not self._mutex.acquire(blocking=False):
             return False
         try:
-            if self._conn is None or self._lending or not self._few_are_queued():
+            if self._conn is None or self._lending or (self._queue and not self._few_are_queued()):
                 return False
             job = _Job(make(), waited_for=True)
-            self._queue.append(job)
-            self._commit_queued(patient=False)
+            self._commit_jobs([*self._taken(), job] if self._queue else [job], patient=False)
         finally:
             self._mutex.release()
         if isinstance(job.error, DatabaseBusy):
@@ -178,7 +182,8 @@ class Writer:
         self._look_after()
         if job.error is not None:
             raise job.error
-        self._raise_unheard()
+        if self._unheard is not None:
+            self._raise_unheard()
         return True
 
     def flush(self) -> None:
@@ -188,21 +193,26 @@ class Writer:
 
     def _few_are_queued(self) -> bool:
         """Whether what comes first is little, and can wait if the database is locked."""
-        if not self._queue:
-            return True
         queued = list(self._queue)
         return len(queued) <= 32 and not any(job.waited_for for job in queued)
 
     def _commit_queued(self, *, patient: bool) -> DatabaseError | None:
         """Why something is still queued, if it is."""
+        jobs = self._taken()
+        return self._commit_jobs(jobs, patient=patient) if jobs else None
+
+    def _taken(self) -> list[_Job]:
+        """What is queued, which is not any more."""
         jobs: list[_Job] = []
         try:
             while self._queue:
                 jobs.append(self._queue.popleft())
         except IndexError:  # whoever queued it has just given up
             pass
-        if not jobs:
-            return None
+        return jobs
+
+    def _commit_jobs(self, jobs: Sequence[_Job], *, patient: bool) -> DatabaseError | None:
+        """Why something is queued again, if it is."""
         try:
             self._commit(jobs, patient=patient)
         except DatabaseError as error:
@@ -228,7 +238,8 @@ class Writer:
             for _, batch in groupby(jobs, lambda job: job.alone and id(job)):
                 self._commit(list(batch), patient=patient)
             return
-        before = self._changes()
+        conn: Any = self._conn
+        before = conn.total_changes if self._is_sqlite else 0
         try:
             self._transact(jobs, patient=patient)
         except BaseException as error:
@@ -246,44 +257,45 @@ class Writer:
         else:
             for job in jobs:
                 job.done = True
-            self._since_checkpoint += len(jobs) + (self._changes() - before) // ROWS_OF_A_WRITE
-
-    def _changes(self) -> int:
-        """How many rows were changed on the connection so far, where SQLite counts them."""
-        return getattr(self._conn, "total_changes", 0)
+            size = len(jobs)
+            if self._is_sqlite:
+                size += (conn.total_changes - before) // ROWS_OF_A_WRITE
+            self._since_checkpoint += size
+            self._since_restart += size
 
     def _transact(self, jobs: Sequence[_Job], *, patient: bool) -> None:
-        conn, known = self._conn, self._known
-        assert conn is not None
-        began = False
-        writes: Iterable[Write] = chain.from_iterable(job.writes for job in jobs)
-        # where a start waits for its transaction, its completion may do so, too
-        writes = folded(writes) if self._durability == "run" else list(writes)
-
-        def work() -> Steps:
-            nonlocal began
-            began = True
-            if self._is_doubtful():
-                known.fences.clear()
-            for write in writes:
-                yield from write(known)
-            if self._is_doubtful():  # it has slept in the middle, or worked for long
-                yield from hold(known)
-
-        def once() -> None:
-            try:
-                perform(conn, work, commit=True)
-            except BaseException:
-                if began:
-                    known.forget()
-                raise
-
-        attempt = partial(self._patiently, once) if patient else once
+        writes = [write for job in jobs for write in job.writes]
+        if self._durability == "run":
+            # where a start waits for its transaction, its completion may do so, too
+            writes = folded(writes)
+        attempt = partial(self._once, partial(self._work, writes))
+        if patient:
+            attempt = partial(self._patiently, attempt)
         try:
             attempt()
         except ConstraintViolation:
             # it may be that what was known to be there has been deleted by somebody else
             attempt()
+
+    def _once(self, work: Callable[[], Steps]) -> None:
+        assert self._conn is not None
+        self._began = False
+        try:
+            perform(self._conn, work, commit=True)
+        except BaseException:
+            if self._began:
+                self._known.forget()
+            raise
+
+    def _work(self, writes: Sequence[Write]) -> Steps:
+        self._began = True
+        known = self._known
+        if self._is_doubtful():
+            known.fences.clear()
+        for write in writes:
+            yield from write(known)
+        if self._is_doubtful():  # it has slept in the middle, or worked for long
+            yield from hold(known)
 
     def _is_doubtful(self) -> bool:
         """Whether a process that slept since may have lost its runs; who asks makes sure of that,
@@ -291,7 +303,7 @@ class Writer:
         # the first may stand still while the machine sleeps
         now, by_wall = time.monotonic(), time.time()
         sure_at, by_wall_at = self._sure_at
-        if abs(now - sure_at) <= SURE_SECONDS and abs(by_wall - by_wall_at) <= SURE_SECONDS:
+        if now - sure_at <= SURE_SECONDS and -SURE_SECONDS <= by_wall - by_wall_at <= SURE_SECONDS:
             return False
         self._sure_at = now, by_wall
         return True
@@ -437,10 +449,10 @@ class Writer:
             with self._mutex:
                 if self._keeper is None and self._opener is not None:
                     self._keeper = _Keeper(self.tend)
-        if self._keeper is not None and (
-            self._queue or self._since_checkpoint >= CHECKPOINT_WRITES
-        ):
-            self._keeper.wake()
+        if self._queue or self._since_checkpoint >= CHECKPOINT_WRITES:
+            keeper = self._keeper
+            if keeper is not None and not keeper.is_woken:
+                keeper.wake()
 
     def tend(self, beats: bool) -> None:
         """Writes what is queued, moves SQLite's log into the file, and says that we are alive."""
@@ -462,11 +474,12 @@ class Writer:
         if not self._is_sqlite:
             return
         with self._new_opener(self._busy_timeout) as conn:
-            left = checkpoint(conn)
-        if left > CHECKPOINT_PAGES:
-            # others write faster than that; while they wait, the little that is left is moved
+            checkpoint(conn)
+        if self._since_restart >= RESTART_WRITES:
+            # what was written meanwhile; it is little, and no more comes until it is moved
             with self._held() as conn:
-                checkpoint(conn)
+                if not checkpoint(conn):
+                    self._since_restart = 0
 
 
 class _Keeper:
@@ -475,13 +488,15 @@ class _Keeper:
     def __init__(self, tend: Callable[[bool], None]) -> None:
         self._tend = tend
         self._woken = threading.Event()
+        self.is_woken = False
+        """The same, and cheaper to look at."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lythonic-provenance", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        if not self._woken.is_set():
-            self._woken.set()
+        self.is_woken = True
+        self._woken.set()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -496,6 +511,7 @@ class _Keeper:
             if woken and self._stopped.wait(FLUSH_SECONDS):
                 return
             self._woken.clear()
+            self.is_woken = False  # whoever still saw it true finds what is done from here on
             if self._stopped.is_set():  # it may be what has just been cleared
                 return
             beats = time.monotonic() >= beat_at

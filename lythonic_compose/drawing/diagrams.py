@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import count
+
+from lythonic_state.fields import frozen
 
 from ..plan import Plan, PlannedEdge
 from ..printable import one_line
@@ -83,7 +84,7 @@ def dot(plan: Plan) -> str:
     return "\n".join(["digraph {", "    compound=true;", "    node [shape=box];", *lines, "}"])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Spot:
     """Where an edge can touch a node: Graphviz joins nodes, and clips an edge at a cluster."""
 

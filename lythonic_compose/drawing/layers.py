@@ -6,10 +6,11 @@ Numbers only: whether they count characters or pixels is the caller's business.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from lythonic_state.fields import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cell:
     """A node at its depth; or, where an edge passes by, a piece of line called after its start."""
 
@@ -18,7 +19,7 @@ class Cell:
     passing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layers:
     """The cells by depth, and to which of the next depth each leads."""
 

@@ -5,8 +5,9 @@ It takes its colours from the page around it, be that dark or light.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
+
+from lythonic_state.fields import frozen
 
 from ..plan import NodePlan, Plan
 from ..printable import columns, one_line
@@ -38,7 +39,7 @@ def svg(plan: Plan) -> str | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Picture:
     """Elements of an SVG, drawn with their left upper corner at 0, 0."""
 

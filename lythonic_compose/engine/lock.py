@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from lythonic_state.fields import frozen
 
 from ..dag_provenance.liveness import Here, Owner, owner_of_this_process
 from ..dag_runner import utc_now
@@ -28,7 +30,7 @@ PATIENCE = 0.5
 """Seconds for which a lock is asked for again: who only looks holds it for a moment, too."""
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Holder:
     """The process that has a data directory; what is not known of it is empty."""
 

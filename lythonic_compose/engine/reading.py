@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from lythonic_state.fields import frozen
 
 from ..errors import ConfigError
 
@@ -19,7 +21,7 @@ Place: TypeAlias = tuple[str | int, ...]
 """Where a value stands: keys and numbers from the top, such as `("namespace", 0, "gref")`."""
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Problem:
     """Something wrong at a place of a file."""
 
@@ -28,7 +30,7 @@ class Problem:
     what: str
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Document:
     """A file that was read: its value, and where each part of it stands.
 

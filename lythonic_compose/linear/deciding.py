@@ -8,8 +8,10 @@ it has now, or they are not used.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
+
+from lythonic_state.fields import frozen, mutable
 
 from ..drawing import table
 from ..errors import DagError, UnknownName, enumerated, nearest
@@ -20,7 +22,7 @@ from .tables import KeptObject
 Action: TypeAlias = Literal["run", "reuse", "skip"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedNode:
     """What becomes of a node, and why: "run", "reuse" (its outputs are in the cache), "skip"."""
 
@@ -29,7 +31,7 @@ class PlannedNode:
     why: str
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class PipelinePlan:
     """What becomes of each node of a pipeline, in their order; as text it is a table.
 
@@ -64,7 +66,7 @@ class PipelinePlan:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selection:
     """Which part of a pipeline is asked for."""
 
@@ -98,7 +100,7 @@ class Selection:
 WHOLE = Selection()
 
 
-@dataclass
+@mutable(slots=False)
 class Decision:
     """What a run is to do."""
 

@@ -7,10 +7,11 @@ opened; what is kept of an earlier run is given.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from lythonic_state.fields import frozen
 
 from ..errors import DagError, UnknownName, WrongKind, enumerated, nearest
 from ..fit import could_fit, shown
@@ -53,7 +54,7 @@ def stages_of(nodes: Any) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Described:
     """A pipeline as it was described."""
 

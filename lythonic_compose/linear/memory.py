@@ -9,12 +9,13 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from lythonic_state.fields import mutable
 
 MIB = 2**20
 
 
-@dataclass
+@mutable(slots=False)
 class MemoryUse:
     """What a call took, in MiB: `delta` is what is left of it, `peak` the most there was."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, cast, get_args, get_origin
+
+from lythonic_state.fields import frozen
 
 from ..errors import DagError, WiringError, WrongKind, enumerated
 from ..fit import is_known, shown
@@ -266,7 +267,7 @@ def _counted(result: Any) -> str:
 # --- what it takes --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Takes:
     """How the values of inputs become arguments."""
 

@@ -8,9 +8,10 @@ the functions of an observed run is called there; nothing is decided while it ru
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import FunctionType, TracebackType
 from typing import Any, cast
+
+from lythonic_state.fields import frozen
 
 from ..errors import RunFailed, WiringError
 from ..events import in_short
@@ -19,7 +20,7 @@ from .described import Described, Stage
 from .snapshots import UNCHANGING, snapshot
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Program:
     """What is to be called, and which node stands in which of its lines."""
 

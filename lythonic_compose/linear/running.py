@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
+
+from lythonic_state.fields import frozen
 
 from ..dag_runner import DagRunner, DagRunResult, Progress
 from ..errors import WiringError
@@ -92,7 +93,7 @@ def _loaded(
     return True
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class PipelineRun:
     """One run of a pipeline, to be carried out once."""
 

@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
@@ -21,6 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from lythonic_state.fields import frozen
 
 from ..dag_runner import Progress, utc_now
 from .complaints import complaint
@@ -37,7 +38,7 @@ INTERRUPTED, NOBODY_READS = 130, 141
 """As shells say of a process that SIGINT or SIGPIPE has ended."""
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Asked:
     """Of which engine a command speaks."""
 

@@ -5,15 +5,16 @@ They are found here, and put into the store where a command needs that; nothing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from lythonic_state.fields import frozen
 
 from ..config import NsNodeConfig, TriggerConfig
 from ..engine import Engine, holder
 from ..errors import UnknownTrigger, nearest
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class KnownTrigger:
     """A trigger of the configuration, of the store, or of both."""
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
+
+from lythonic_state.fields import frozen
 
 from ..dag_provenance import DagRun, NodeExecution
 from ..events import NodeStatus
@@ -78,7 +80,7 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
     return {each: each for each in ids}
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Shown:
     """How much of a run is shown."""
 

@@ -6,15 +6,16 @@ Plain values in and lines out. What they say is decided elsewhere, and so is how
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from lythonic_state.fields import frozen
 
 from ..printable import columns, one_line, padded
 
 GAP = "  "
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cell:
     """A text, and the style that a terminal may show it in."""
 
@@ -22,7 +23,7 @@ class Cell:
     style: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """A column of a table."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections.abc
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -23,6 +22,8 @@ from typing import (
 
 from pydantic import BaseModel
 from typing_extensions import TypeAliasType
+
+from lythonic_state.fields import frozen
 
 from ..fit import is_known, shown
 from ..signature import MISSING
@@ -44,7 +45,7 @@ _STREAMS: tuple[Any, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Writes:
     """What a node does with the rows that it returns."""
 

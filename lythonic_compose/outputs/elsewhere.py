@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike, fspath
 from typing import Annotated, Any
@@ -28,6 +27,7 @@ from lythonic_state import (
     SyncConnection,
     perform,
 )
+from lythonic_state.fields import frozen
 
 from ..errors import DagError, RunTakenOver
 from ..failpoints import reached
@@ -99,7 +99,7 @@ _ORIGIN_OF_TEXT = PreparedSelect(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SavedElsewhere:
     """The rows of a node are saved in a database of their own."""
 

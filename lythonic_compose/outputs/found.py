@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import collections.abc
 from collections.abc import AsyncIterable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, cast
 
 from pydantic import BaseModel
 
 from lythonic_state import ConstraintViolation, DbModel
+from lythonic_state.fields import mutable
 from lythonic_state.keyed import KeyedRows
 from lythonic_state.ops import is_undefined
 from lythonic_state.table import references, table_of
@@ -26,7 +27,7 @@ from .spool import Spool
 Model = type[DbModel[Any]]
 
 
-@dataclass(eq=False, slots=True)
+@mutable(eq=False)
 class Written:
     """What a node returned, as rows that are to be saved together with its completion."""
 

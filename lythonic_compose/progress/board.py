@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from lythonic_state.fields import frozen, mutable
 
 from ..events import (
     AttemptFailed,
@@ -30,7 +32,7 @@ from ..plan import Plan
 from ..printable import one_line
 
 
-@dataclass
+@mutable(slots=False)
 class Elements:
     """How far a map is."""
 
@@ -49,7 +51,7 @@ class Elements:
         return max(self.completed + self.failed, self.reached - self.running)
 
 
-@dataclass
+@mutable(slots=False)
 class Node:
     """One node of a run that is shown."""
 
@@ -66,7 +68,7 @@ class Node:
     """The run inside it, of a graph or a switch; those inside of a map are elements."""
 
 
-@dataclass
+@mutable(slots=False)
 class Run:
     """A run that is shown: one that was started by somebody, or one inside a node of such a run."""
 
@@ -94,7 +96,7 @@ class Run:
                 yield from node.inner.all_nodes(depth + 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Element:
     """A run inside of a map: an element, or one that is inside an element."""
 
@@ -105,7 +107,7 @@ class _Element:
     """Where it counts; None for what is inside an element."""
 
 
-@dataclass
+@mutable(slots=False)
 class Board:
     """All that is shown."""
 

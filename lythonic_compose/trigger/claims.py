@@ -7,11 +7,11 @@ tick is dealt with once. What is to be decided is the business of `policy.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from lythonic_state import SyncConnection, and_, col, or_
+from lythonic_state.fields import frozen
 
 from ..errors import TriggerError
 from ..failpoints import reached
@@ -22,7 +22,7 @@ from .store import TriggerStore
 from .tables import AT_WORK, TriggerChange, TriggerFire, TriggerState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decided:
     """What came of a decision: the trigger as it is now, if it fires, and what is to be begun."""
 

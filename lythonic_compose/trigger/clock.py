@@ -11,10 +11,11 @@ import re
 from bisect import bisect_left
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
+
+from lythonic_state.fields import frozen
 
 from ..errors import TriggerError, nearest
 
@@ -168,7 +169,7 @@ class Schedule:
         return datetime.fromtimestamp(last, UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Times:
     """Which times of a clock that never changes a schedule means."""
 

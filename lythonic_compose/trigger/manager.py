@@ -11,10 +11,11 @@ import logging
 import random
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from lythonic_state.fields import mutable
 
 from ..call import in_thread, run_to_result
 from ..config import TriggerConfig
@@ -52,7 +53,7 @@ TEND = timedelta(seconds=10)
 """How often it is asked whose process is gone."""
 
 
-@dataclass
+@mutable(slots=False)
 class _Ticking:
     """A trigger that fires, and when it is due."""
 

@@ -7,10 +7,11 @@ or begun here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal, TypeAlias, cast
+
+from lythonic_state.fields import frozen
 
 from ..config import TriggerConfig
 from ..events import RunStatus
@@ -35,7 +36,7 @@ TOO_OLD = "missed: longer ago than catch_up_window"
 FULL = f"{MOST_QUEUED} others wait already"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Situation:
     """What a decision is made from."""
 
@@ -51,7 +52,7 @@ class Situation:
     """Whether this is the first look since the engine was started."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fire:
     """A tick for which a run begins, at once or when its turn comes."""
 
@@ -60,7 +61,7 @@ class Fire:
     queued: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Skipped:
     """Ticks for which none does."""
 
@@ -70,7 +71,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """What becomes of the ticks that are due. From now on, those up to `since` are dealt with."""
 

@@ -6,8 +6,9 @@ Values only, the same for a pipeline and for a Dag; how they are drawn is the bu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from lythonic_state.fields import frozen
 
 from ..dag import Dag
 from ..drawing.words import title
@@ -18,7 +19,7 @@ from ..plan import NodePlan, Plan
 from ..printable import one_line
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Box:
     """A node: its label, and the names of what it takes and makes."""
 
@@ -27,7 +28,7 @@ class Box:
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arrow:
     """The way from one box to another, and what goes there; nothing where only the order counts."""
 
@@ -36,7 +37,7 @@ class Arrow:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Picture:
     """All that a drawing shows."""
 

@@ -6,16 +6,17 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Any
 
+from ..fields import frozen, mutable
 from ..op import Statement
 
 logger = logging.getLogger("lythonic_state")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatementEvent:
     """One executed statement.
 
@@ -98,7 +99,7 @@ def on_statement(conn: Any, callback: Callback) -> Subscription:
     return Subscription(conn, callback)
 
 
-@dataclass
+@mutable(slots=False)
 class StatementCount:
     """What `count_statements` saw: `events` in order, without BEGIN, SAVEPOINT and their like."""
 

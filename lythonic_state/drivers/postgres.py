@@ -6,7 +6,7 @@ The only module that imports psycopg, and only once a connection of it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -54,29 +54,30 @@ def execute(conn: psycopg.Connection[Any], statement: Statement, params: Any) ->
     started = perf_counter()
     before = (*_own_begin(conn, statement), *statement.before)
     try:
-        with _cursor(conn) as cursor:
-            if _is_pipelined(conn, before, statement.after):
-                with conn.pipeline() as pipeline:
-                    for step in before:
-                        if not _queue(conn, pipeline, *step):
-                            _send(conn, conn.cursor(), *step)
-                    _send(conn, cursor, statement, params)
-                    for step in statement.after:
-                        if not _queue(conn, pipeline, *step):
-                            _send(conn, conn.cursor(), *step)
-            else:
+        cursor = _cursor(conn)
+        if _is_pipelined(conn, statement, before):
+            with conn.pipeline() as pipeline:
                 for step in before:
-                    _send(conn, conn.cursor(), *step)
+                    if not _queue(conn, pipeline, *step):
+                        _send(conn, conn.cursor(), *step)
                 _send(conn, cursor, statement, params)
                 for step in statement.after:
-                    _send(conn, conn.cursor(), *step)
-            result = _fetched(cursor, statement)
+                    if not _queue(conn, pipeline, *step):
+                        _send(conn, conn.cursor(), *step)
+        else:
+            for step in before:
+                _send(conn, conn.cursor(), *step)
+            _send(conn, cursor, statement, params)
+            for step in statement.after:
+                _send(conn, conn.cursor(), *step)
+        result = _fetched(cursor, statement)
     except Exception as error:
         failure = _failed(conn, statement, params, started, error)
         if failure is error:
             raise
         raise failure from error
-    _done(conn, statement, params, started, result)
+    if observe.observing():
+        _done(conn, statement, params, started, result)
     return result
 
 
@@ -87,29 +88,30 @@ async def execute_async(
     started = perf_counter()
     before = (*_own_begin(conn, statement), *statement.before)
     try:
-        async with _cursor(conn) as cursor:
-            if _is_pipelined(conn, before, statement.after):
-                async with conn.pipeline() as pipeline:
-                    for step in before:
-                        if not _queue(conn, pipeline, *step):
-                            await _send(conn, conn.cursor(), *step)
-                    await _send(conn, cursor, statement, params)
-                    for step in statement.after:
-                        if not _queue(conn, pipeline, *step):
-                            await _send(conn, conn.cursor(), *step)
-            else:
+        cursor = _cursor(conn)
+        if _is_pipelined(conn, statement, before):
+            async with conn.pipeline() as pipeline:
                 for step in before:
-                    await _send(conn, conn.cursor(), *step)
+                    if not _queue(conn, pipeline, *step):
+                        await _send(conn, conn.cursor(), *step)
                 await _send(conn, cursor, statement, params)
                 for step in statement.after:
-                    await _send(conn, conn.cursor(), *step)
-            result = await _fetched_async(cursor, statement)
+                    if not _queue(conn, pipeline, *step):
+                        await _send(conn, conn.cursor(), *step)
+        else:
+            for step in before:
+                await _send(conn, conn.cursor(), *step)
+            await _send(conn, cursor, statement, params)
+            for step in statement.after:
+                await _send(conn, conn.cursor(), *step)
+        result = await _fetched_async(cursor, statement)
     except Exception as error:
         failure = _failed(conn, statement, params, started, error)
         if failure is error:
             raise
         raise failure from error
-    _done(conn, statement, params, started, result)
+    if observe.observing():
+        _done(conn, statement, params, started, result)
     return result
 
 
@@ -117,9 +119,24 @@ def _send(conn: Any, cursor: Any, statement: Statement, params: Any) -> Any:
     """Executes a statement, or puts it into the pipeline that the connection is in."""
     if statement.sql in _ENDS:
         return _ENDS[statement.sql](conn)
+    if statement.copy and not conn.pgconn.pipeline_status:
+        is_async = isinstance(conn, psycopg.AsyncConnection)
+        return (_copy_async if is_async else _copy)(cursor, statement.copy, params)
     if statement.fetch == "many":
         return cursor.executemany(statement.sql, params)
     return cursor.execute(statement.sql, None if statement.control and not params else params)
+
+
+def _copy(cursor: Any, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    with cursor.copy(sql) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+async def _copy_async(cursor: Any, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    async with cursor.copy(sql) as copy:
+        for row in rows:
+            await copy.write_row(row)
 
 
 # --- one round trip -------------------------------------------------------------------------
@@ -130,10 +147,11 @@ _BEGIN = control("BEGIN")
 def _own_begin(conn: Any, statement: Statement) -> tuple[Step, ...]:
     """The BEGIN that psycopg would send by itself, and wait for, if it is a plain one."""
     if (
-        conn.autocommit
-        or conn.pgconn.transaction_status != IDLE
+        conn.pgconn.transaction_status != IDLE
+        or conn.autocommit
         or statement.leads
         or statement.sql in _ENDS
+        or statement.copy
         or not psycopg.Pipeline.is_supported()
         or (conn.isolation_level, conn.read_only, conn.deferrable) != (None, None, None)
     ):
@@ -141,10 +159,12 @@ def _own_begin(conn: Any, statement: Statement) -> tuple[Step, ...]:
     return (_BEGIN,)
 
 
-def _is_pipelined(conn: Any, before: Sequence[Step], after: Sequence[Step]) -> bool:
+def _is_pipelined(conn: Any, statement: Statement, before: Sequence[Step]) -> bool:
     if conn.pgconn.pipeline_status:
         return True
-    return bool(before or after) and psycopg.Pipeline.is_supported()
+    if statement.copy:  # which no pipeline takes
+        return False
+    return bool(before or statement.after) and psycopg.Pipeline.is_supported()
 
 
 def _queue(conn: Any, pipeline: Any, statement: Statement, params: Any) -> bool:
@@ -176,7 +196,7 @@ def stopper(conn: Any, statement: Statement) -> Callable[[], Awaitable[None]] | 
     """What asks the server to give up a statement that may not be interrupted, since psycopg
     would leave a pipeline with results that nobody has collected."""
     before = (*_own_begin(conn, statement), *statement.before)
-    is_pipelined = statement.fetch == "many" or _is_pipelined(conn, before, statement.after)
+    is_pipelined = statement.fetch == "many" or _is_pipelined(conn, statement, before)
     return partial(_stop, conn) if is_pipelined else None
 
 
@@ -236,11 +256,10 @@ def _failed(
 
 
 def _done(conn: Any, statement: Statement, params: Any, started: float, result: Any) -> None:
-    if observe.observing():
-        rows = observe.size_of(statement, result)
-        _tell_steps(conn, statement.before)
-        observe.tell(conn, statement, params, perf_counter() - started, rows, None)
-        _tell_steps(conn, statement.after)
+    rows = observe.size_of(statement, result)
+    _tell_steps(conn, statement.before)
+    observe.tell(conn, statement, params, perf_counter() - started, rows, None)
+    _tell_steps(conn, statement.after)
 
 
 def _tell_steps(conn: Any, steps: Sequence[Step]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import aiosqlite
 
 T = TypeVar("T")
+CancelledError = asyncio.CancelledError
 
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 

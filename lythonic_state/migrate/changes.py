@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 from ..dialects import Dialect
+from ..fields import frozen
 from ..shape import (
     CheckShape,
     ColumnShape,
@@ -50,7 +51,7 @@ ChangeKind: TypeAlias = Literal[
 Detail: TypeAlias = TableShape | ColumnShape | IndexShape | CheckShape | ForeignKeyShape
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One difference between a live database and its models; `str(change)` says it in words.
 

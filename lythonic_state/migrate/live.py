@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..dialects import Dialect
 from ..errors import SchemaError
+from ..fields import frozen
 from ..op import Op, Statement
 from ..shape import (
     CheckShape,
@@ -27,7 +27,7 @@ from ..shape import (
 from .create_text import checks_in, never_reuses_keys
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Live:
     """The tables of a database, and what else bears a name there, by folded name."""
 

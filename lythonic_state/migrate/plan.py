@@ -7,13 +7,13 @@ commits that transaction stands in `schema.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 from .. import ddl
 from ..dialects import Dialect, DialectName
 from ..errors import DatabaseBusy, DatabaseError, MigrationError, SchemaError
+from ..fields import frozen
 from ..op import Op, Statement, control
 from ..shape import (
     CheckShape,
@@ -31,7 +31,7 @@ from .fill import fill_of
 from .live import Live, read_live
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What a migration does: the changes, and the SQL that makes them, in order.
 

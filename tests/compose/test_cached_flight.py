@@ -17,7 +17,7 @@ import pytest
 
 from lythonic_compose.cached import CacheStats, cached
 from lythonic_compose.cached.tables import Lease
-from lythonic_state import open_sqlite_db
+from lythonic_state import count_statements, open_sqlite_db
 from tests.compose.caches import KINDS, Source, result
 from tests.processes import Python
 
@@ -82,6 +82,29 @@ async def test_concurrent_tasks_call_the_function_once(path: Path) -> None:
 
     assert await asyncio.gather(*(price("A") for _ in range(CALLERS))) == [1.5] * CALLERS
     assert calls == ["A"]
+
+
+async def test_who_comes_while_nothing_is_kept_waits_without_asking_the_file(path: Path) -> None:
+    @cached(path, 1, 2)
+    async def price(symbol: str) -> float:
+        await asyncio.sleep(0.01)
+        return 1.5
+
+    await price("A")  # the file is open
+    loop = asyncio.get_running_loop()
+    told: list[Any] = []
+    inner = loop.call_soon_threadsafe
+    with count_statements() as one:
+        await price("B")
+    with count_statements() as many, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            loop, "call_soon_threadsafe", lambda *args: (told.append(args), inner(*args))
+        )
+        await asyncio.gather(*(price("C") for _ in range(CALLERS)))
+
+    assert len(many) == len(one)
+    assert len(told) <= 3  # the claim, the result, and once for all who wait
+    assert price.stats() == CacheStats(hits=CALLERS - 1, misses=3, entries=3)
 
 
 def test_concurrent_event_loops_call_the_function_once(path: Path) -> None:

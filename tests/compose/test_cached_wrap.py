@@ -2,12 +2,14 @@
 
 import functools
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +26,11 @@ from lythonic_compose.cached import (
     cached,
 )
 from lythonic_compose.signature import Method
-from lythonic_state import open_sqlite_db
+from lythonic_state import count_statements, open_sqlite_db
 from tests.compose.caches import KINDS, Clock, Source, result
+
+MOST_CALLS = 44
+"""Of Python and C functions in a hit."""
 
 
 @pytest.fixture
@@ -108,6 +113,35 @@ async def test_an_exception_is_raised_and_not_kept(source: Source) -> None:
 
     assert await source("A") == 1.5
     assert source.calls == ["A", "A", "A"]
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_hit_is_one_statement_and_few_calls(kind: str, path: Path) -> None:
+    source = Source(kind, path)
+    for symbol in ("A", "B", "C"):
+        await source(symbol)
+
+    with count_statements() as counted:
+        await source("A")
+    assert len(counted) == 1
+
+    calls = 0
+
+    def note(frame: FrameType, event: str, arg: Any) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    given = source.cached
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        made = given("A")
+        if kind == "async":
+            await made
+    finally:
+        sys.setprofile(before)
+    assert calls <= MOST_CALLS
 
 
 def test_a_stop_iteration_is_raised_as_it_is(path: Path) -> None:

@@ -34,6 +34,7 @@ from lythonic_state import (
     DbModel,
     PrimaryKey,
     StatementEvent,
+    checkpoint,
     on_statement,
 )
 from tests.compose.test_recorder import Told, plan_of
@@ -381,7 +382,7 @@ def test_who_has_slept_in_a_transaction_makes_sure_that_its_runs_are_its_own(
             time.sleep(0.1)
             yield from ()
 
-        starts = recorder.write_of(mine.starts("one"), store._author)
+        (starts,) = recorder.writes_of([mine.starts("one")], store._author)
         write = known.together(starts, sleeps)
         if taken:
             with pytest.raises(RunTakenOver):
@@ -400,7 +401,7 @@ def test_what_is_written_alone_fails_alone(tmp_path: Path) -> None:
     with DagProvenance(path) as store:
         told = Told(store)
         alone = writer_room._Job([fails], waited_for=True, alone=True)
-        other = writer_room._Job([recorder.write_of(told.run(), store._author)], waited_for=True)
+        other = writer_room._Job(recorder.writes_of([told.run()], store._author), waited_for=True)
         store._writer._queue.extend([alone, other])
         store._writer.flush()
         assert isinstance(alone.error, DatabaseError)
@@ -576,17 +577,30 @@ def test_the_log_is_moved_into_the_file_beside_the_writes(
     assert run_ids(copy) == {"r1", "r2"}
 
 
-def test_a_log_that_grows_faster_than_it_is_moved_is_moved_between_writes(
+def test_a_log_that_grows_while_it_is_moved_is_moved_to_its_end_between_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, copy = tmp_path / "runs.db", tmp_path / "copy.db"
     with DagProvenance(path) as store:
         begin(store, "r1")
+
+        def checkpoint_while_others_write(conn: sqlite3.Connection) -> int:
+            left = checkpoint(conn)
+            if len(store.get_recent_runs()) == 1:
+                begin(store, "r2")
+            return left
+
         monkeypatch.setattr(writer_room, "CHECKPOINT_WRITES", 0)
-        monkeypatch.setattr(writer_room, "CHECKPOINT_PAGES", -1)
+        monkeypatch.setattr(writer_room, "RESTART_WRITES", 0)
+        monkeypatch.setattr(writer_room, "checkpoint", checkpoint_while_others_write)
         store._writer.tend(False)
         shutil.copy(path, copy)
-        assert run_ids(copy) == {"r1"}
+        assert run_ids(copy) == {"r1", "r2"}
+
+        log = Path(f"{path}-wal")
+        size = log.stat().st_size
+        begin(store, "r3")
+        assert log.stat().st_size == size  # it began anew
 
 
 def test_the_owner_of_running_runs_says_that_it_is_alive(tmp_path: Path) -> None:

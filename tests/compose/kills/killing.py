@@ -66,17 +66,30 @@ class Story:
         assert len(self.ends) < MOST_LIVES, "it does not come to an end"
 
     def fall_asleep(self, failpoint: str) -> int:
-        """A life that has stopped at a failpoint, or soon after: outside of its transactions. It
+        """A life that has stopped at a failpoint, or soon after, with its run still running. It
         looks like one on another machine, and believes in no lease."""
-        life = self.next_life(failpoint=f"{failpoint}:stop", elsewhere=True, impatient=True)
-        pid = self.lives.start(life)
-        assert self.lives.wait(pid).state == "stopped", self.complaints()
-        while is_in_transaction(life.store):  # another thread of it
+        while True:
+            life = self.next_life(failpoint=f"{failpoint}:stop", elsewhere=True, impatient=True)
+            pid = self.lives.start(life)
+            ended = self._leave_its_transaction(pid)
+            if ended.state == "stopped":
+                record = seen(life.store, self.log).record
+                if any(run.status == "running" for run in record.roots()):
+                    return pid
+                os.kill(pid, signal.SIGCONT)
+                ended = self.lives.wait(pid)
+            self.note(ended)  # it was nearly over, and woken for another thread of it
+
+    def _leave_its_transaction(self, pid: int) -> Ended:
+        ended = self.lives.wait(pid)
+        assert ended.state == "stopped", self.complaints()
+        while ended.state == "stopped" and is_in_transaction(self.life.store):
             os.kill(pid, signal.SIGCONT)
-            self.lives.wait(pid, 0.002)
-            os.kill(pid, signal.SIGSTOP)
-            assert self.lives.wait(pid).state == "stopped", self.complaints()
-        return pid
+            ended = self.lives.wait(pid, 0.002)
+            if ended.state == "running":
+                os.kill(pid, signal.SIGSTOP)
+                ended = self.lives.wait(pid)
+        return ended
 
     def to_the_end(self) -> Story:
         """Lives that nothing happens to, until nothing is left to do."""
