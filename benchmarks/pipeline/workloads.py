@@ -37,7 +37,6 @@ class Workload:
     kind: Kind | None = None  # that the peer must have
     plain: str = ""  # the method that makes plain values of a result
     history: int = 0  # runs that are there before
-    is_mean: bool = False  # so that what many short runs share counts as in a long one
 
 
 def _chain(length: int) -> Callable[[int], int]:
@@ -59,9 +58,9 @@ WORKLOADS = (
     Workload("chain_thread", "chains", "chain", (10,), _chain(10), 10, kind="thread"),
     Workload("late_inline", "chains", "late_chain", (10,), _chain(10), 10, kind="inline"),
     Workload("late_thread", "chains", "late_chain", (10,), _chain(10), 10, kind="thread"),
-    Workload("grow_10", "growth", "chain", (10,), _chain(10), 10, is_mean=True),
-    Workload("grow_100", "growth", "chain", (100,), _chain(100), 100, is_mean=True),
-    Workload("grow_1000", "growth", "chain", (1_000,), _chain(1_000), 1_000, is_mean=True),
+    Workload("grow_10", "growth", "chain", (10,), _chain(10), 10),
+    Workload("grow_100", "growth", "chain", (100,), _chain(100), 100),
+    Workload("grow_1000", "growth", "chain", (1_000,), _chain(1_000), 1_000),
     Workload("fan_out", "shapes", "fan_out", (100,), lambda seed: 100 * (seed + 2), 102),
     Workload(
         "map", "shapes", "map_over", (1_000,), lambda seed: 1_000 * seed + 499_500 + 2_000, 2_000

@@ -21,7 +21,8 @@ CREATE TABLE dag_runs (
   source_inputs TEXT REFERENCES payloads, graph_hash TEXT REFERENCES graphs,
   owner TEXT, fence INTEGER NOT NULL, heartbeat_at TEXT
 ) STRICT;
-CREATE INDEX run_parent ON dag_runs (parent_run_id);
+CREATE INDEX run_parent ON dag_runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
+CREATE INDEX run_outermost ON dag_runs (started_at) WHERE parent_run_id IS NULL;
 CREATE INDEX run_started ON dag_runs (started_at);
 CREATE INDEX run_status ON dag_runs (status, started_at);
 CREATE INDEX run_graph ON dag_runs (graph_hash);
