@@ -602,6 +602,12 @@ _JSON_MENDS = (
 _subclasses = type.__subclasses__
 
 
+def for_many(encode: Encoder) -> Encoder:
+    """The same, which may take a while to be made and less for each value."""
+    codec = getattr(encode, "__self__", None)
+    return codec.for_many() if isinstance(codec, JsonCodec) else encode
+
+
 class JsonCodec:
     """Values as JSON text through pydantic's own serializer and validator of the declared type.
 
@@ -646,6 +652,28 @@ class JsonCodec:
         except (ValueError, Warning):
             return self._encode(value)
         return self._encode(value) if "\\u0000" in text else text
+
+    def for_many(self) -> Encoder:
+        """`encode` for many values of a model that holds no other: its own instances are exact
+        whatever subclasses there are."""
+        encode, only = self.encode, self.annotation
+        # what holds itself has a schema of definitions
+        is_whole = self._nature.exact and self.adapter.core_schema["type"] == "model"
+        if not is_whole or self._classes != (only,):
+            return encode
+        write = self._write
+
+        def encode_only(value: Any) -> str:
+            if value.__class__ is only:
+                try:
+                    text: str = write(value).decode()
+                except (ValueError, Warning):
+                    return encode(value)
+                if "\\u0000" not in text:
+                    return text
+            return encode(value)
+
+        return encode_only
 
     def _encode(self, value: Any) -> str:
         nature = self._nature

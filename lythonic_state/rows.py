@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from .codecs import OF_TEXT, Codec, Encoder, flat_notes, inner_notes
+from .codecs import OF_TEXT, Codec, Encoder, flat_notes, for_many, inner_notes
 from .dialects import Dialect
 from .errors import FilterError, InvalidValue, RowError
 from .op import Row
@@ -513,7 +513,7 @@ def _binder(
         if column is given:
             values.append("key")
             continue
-        scope[f"e{i}"] = dialect.encoder(column.codec)
+        scope[f"e{i}"] = for_many(dialect.encoder(column.codec))
         lines.append(f"        v{i} = d[{column.field!r}]")
         values.append(_bound(dialect, column, f"v{i}", f"e{i}"))
 
@@ -556,7 +556,7 @@ def exact_binder(
         checks.append(f"len(d{number}) != {len(group.columns)}")
         for i, column in enumerate(group.columns):
             v, e = f"v{number}_{i}", f"e{number}_{i}"
-            scope[e] = dialect.encoder(column.codec)
+            scope[e] = for_many(dialect.encoder(column.codec))
             lines.append(f"        {v} = d{number}[{column.field!r}]\n")
             bound = _bound(dialect, column, v, e)
             if dialect.name == "sqlite" and _MOMENT in _SQLITE_USUAL.get(column.codec.name, ()):

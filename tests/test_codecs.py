@@ -33,6 +33,7 @@ from typing_extensions import TypeAliasType
 from lythonic_state import InvalidValue, SchemaError
 from lythonic_state.codecs import (
     Codec,
+    JsonCodec,
     canonical_decimal,
     canonical_json,
     column_type,
@@ -320,3 +321,30 @@ def test_an_annotation_without_registered_types_stays_the_same() -> None:
     for annotation in (int, list[int], dict[str, int | None], Literal["a"], Annotated[int, Ge(1)],
                        HttpUrl, Any, list, tuple[int, ...]):  # fmt: skip
         assert with_known_types(annotation) is annotation
+
+
+class Flat(BaseModel):
+    text: str
+
+
+class Holding(BaseModel):
+    inside: list["Holding"] = []
+
+
+def test_what_encodes_many_values_encodes_as_for_one() -> None:
+    flat, holding = JsonCodec(Flat), JsonCodec(Holding)
+
+    class More(Flat):
+        number: int = 1
+
+    class HoldingMore(Holding):
+        number: int = 1
+
+    assert flat.for_many() != flat.encode
+    assert flat.for_many()(Flat(text="é\n")) == '{"text":"é\\n"}'
+    with pytest.raises(InvalidValue, match="NUL"):
+        flat.for_many()(Flat(text="a\0b"))
+    with pytest.raises(InvalidValue, match="come back"):
+        flat.for_many()(More(text="a"))
+    with pytest.raises(InvalidValue, match="come back"):
+        holding.for_many()(Holding(inside=[HoldingMore()]))
