@@ -40,7 +40,7 @@ HOLD = PreparedUpdate(DagRun, ["status"], ["run_id", "fence"])
 PIN = PreparedUpdate(DagRun, ["pinned"], ["run_id"])
 _ENDING = ["status", "finished_at", "failed_node", "error", "sink_outputs"]
 FINISH = PreparedUpdate(DagRun, _ENDING, ["run_id"])
-FINISH_OWN = PreparedUpdate(DagRun, _ENDING, ["run_id", "fence"])
+FINISH_OWN = PreparedUpdate(DagRun, _ENDING, ["run_id", "fence"], only={"status": "running"})
 TAKE_OVER = PreparedUpdate(
     DagRun,
     [*_ENDING, "graph_hash", "writes", "rows_to", "owner", "fence", "heartbeat_at"],
