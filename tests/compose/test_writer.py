@@ -392,6 +392,17 @@ def test_who_has_slept_in_a_transaction_makes_sure_that_its_runs_are_its_own(
         assert mine.statuses() == ({} if taken else {"one": "running"})
 
 
+def test_a_run_that_has_ended_is_not_ended_once_more(tmp_path: Path) -> None:
+    with DagProvenance(tmp_path / "runs.db") as store:
+        told = Told(store)
+        store.emit(told.run())
+        store.emit(told.finishes())
+        ended = told.row()
+        with pytest.raises(RunTakenOver):
+            store.emit(told.finishes())
+        assert told.row() == ended
+
+
 def test_what_is_written_alone_fails_alone(tmp_path: Path) -> None:
     def fails(_: Any) -> Any:
         yield from ()
